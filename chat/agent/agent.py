@@ -1,0 +1,88 @@
+"""One answer of the agent: LangChain's create_agent, streamed as our own pieces."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import wrap_tool_call
+from langchain.agents.middleware.types import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import ToolException
+from langgraph.types import Command
+
+from chat.agent import catalog, history, prompts
+from chat.agent.errors import AgentError, classify
+from chat.agent.history import Turn
+from chat.agent.pieces import Piece
+from chat.agent.tools import TOOLS
+from chat.agent.translate import STREAM_MODES, Translator
+from chat.metering import Meter
+
+logger = logging.getLogger(__name__)
+
+TOOL_LIMIT_S = 60.0
+STEP_LIMIT = 25
+
+
+async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIterator[Piece]:
+    """Answer the last of `turns`, piece by piece; every request is charged to `meter`.
+
+    Raises AgentError. Closing the iterator ends the request to the provider.
+    """
+    provider, name = catalog.resolve(model)
+    chat_model = provider.build(name)
+    chat_model.measure_with(meter)
+    graph = create_agent(
+        chat_model,
+        tools=list(TOOLS.values()) if provider.has_tools else [],
+        system_prompt=prompts.read(provider.prompt),
+        middleware=[_guarded],
+    )
+    kept = history.within(turns, window_tokens=provider.window_tokens)
+    translator = Translator()
+    stream = graph.astream(
+        {"messages": history.to_langchain(kept)},
+        {"recursion_limit": STEP_LIMIT},
+        stream_mode=STREAM_MODES,
+    )
+    try:
+        async with aclosing(stream):  # type: ignore[type-var]
+            async for mode, payload in stream:
+                for piece in translator.translate(mode, payload):
+                    yield piece
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except Exception as error:
+        failure = classify(error, has_output=True)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+@wrap_tool_call
+async def _guarded(
+    request: ToolCallRequest,
+    handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+) -> ToolMessage | Command[Any]:
+    """A tool that fails or hangs is a result the model can read, not the end of the run."""
+    try:
+        async with asyncio.timeout(TOOL_LIMIT_S):
+            return await handler(request)
+    except ToolException as error:
+        return _failed(request, str(error))
+    except TimeoutError:
+        return _failed(request, f"The tool gave no answer within {TOOL_LIMIT_S:.0f} s.")
+    except Exception:
+        logger.exception("Tool %r failed", request.tool_call["name"])
+        return _failed(request, "The tool failed.")
+
+
+def _failed(request: ToolCallRequest, text: str) -> ToolMessage:
+    called = request.tool_call
+    return ToolMessage(text, tool_call_id=called["id"], name=called["name"], status="error")
+
+
+__all__ = ["AgentError", "Turn", "answer"]

@@ -1,0 +1,82 @@
+"""Which models can be used now, and what a model's name means: "<provider>:<model>"."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.agent.errors import AgentError
+from chat.agent.providers import PROVIDERS
+from chat.agent.providers.contract import Provider
+from costs import money
+from costs.pricing import Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A model that can be used now. Prices are USD per million tokens; None is unknown."""
+
+    model: str
+    provider: str
+    name: str
+    has_tools: bool
+    input_price: str | None
+    output_price: str | None
+
+
+def offers() -> list[Offer]:
+    """The models that can be used now, the default first."""
+    default = default_model()
+    found = [_offer(p, name) for p in PROVIDERS.values() if p.is_available() for name in p.models()]
+    return sorted(found, key=lambda offer: offer.model != default)
+
+
+def default_model() -> str:
+    """The model for sessions that chose none: of LLM_PROVIDER, else local, else scripted."""
+    wanted = settings.ENV.llm_provider
+    order = [wanted] if wanted in PROVIDERS else []
+    for name in (*order, "local", "scripted"):
+        if PROVIDERS[name].is_available():
+            return f"{name}:{PROVIDERS[name].models()[0]}"
+    raise AgentError("unknown_model")
+
+
+def resolve(model: str) -> tuple[Provider, str]:
+    """Find the provider of a model's name. Raises AgentError when it cannot be used."""
+    provider_name, _, name = model.partition(":")
+    provider = PROVIDERS.get(provider_name)
+    if provider is None or not name or not provider.is_available():
+        raise AgentError("unknown_model")
+    if not provider.takes_any_model and name not in provider.models():
+        raise AgentError("unknown_model")
+    return provider, name
+
+
+def choose(*wanted: str | None) -> str:
+    """Take the first model that is named, else the default. Raises AgentError if it is not here."""
+    model = next((name for name in wanted if name), None) or default_model()
+    resolve(model)
+    return model
+
+
+def price_of(model: str, *, at: datetime) -> Price | None:
+    """The price of a model at a time, or None when it is not known."""
+    provider, name = resolve(model)
+    return provider.price(name, at)
+
+
+def _offer(provider: Provider, name: str) -> Offer:
+    price = provider.price(name, timezone.now())
+    return Offer(
+        model=f"{provider.name}:{name}",
+        provider=provider.name,
+        name=name,
+        has_tools=provider.has_tools,
+        input_price=_rate(price, "input"),
+        output_price=_rate(price, "output"),
+    )
+
+
+def _rate(price: Price | None, token_class: str) -> str | None:
+    return money.plain_or_none(price and price.rate_pico(token_class, prompt_tokens=0))

@@ -1,0 +1,76 @@
+"""OpenAI, and everything that speaks its chat completions format at OPENAI_BASE_URL."""
+
+from typing import Any
+
+from django.conf import settings
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_openai import ChatOpenAI
+
+from chat.agent.metered import WIRE_USAGE, Metered
+from chat.agent.providers.contract import Provider
+from costs import pricing
+
+KEY_OF_KEYLESS_SERVERS = "none"
+
+
+class MeteredChatOpenAI(Metered, ChatOpenAI):
+    """ChatOpenAI that hands the provider's own usage object to the meter.
+
+    LangChain renames and adds up its fields; the raw object is what is billed.
+    """
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> ChatGenerationChunk | None:
+        converted = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
+        if converted is not None:
+            metadata = converted.message.response_metadata
+            if usage := chunk.get("usage"):
+                metadata[WIRE_USAGE] = usage
+            if request_id := chunk.get("id"):
+                metadata["id"] = request_id
+        return converted
+
+
+def build_at(model: str, *, base_url: str | None, api_key: str) -> MeteredChatOpenAI:
+    """Make a chat model for an OpenAI-compatible server."""
+    return MeteredChatOpenAI(
+        model=model,
+        base_url=base_url,
+        api_key=api_key,  # type: ignore[arg-type]  # pydantic makes it a SecretStr
+        temperature=settings.ENV.llm_temperature,
+        max_tokens=settings.ENV.llm_max_tokens,  # type: ignore[call-arg]  # a pydantic alias
+        timeout=settings.ENV.llm_timeout_s,
+        # Retries inside the client would be requests that nobody counts.
+        max_retries=0,
+        # With a base URL of one's own, LangChain would not ask for usage at all.
+        stream_usage=True,
+        use_responses_api=False,
+        # The meter has a timer of its own, which comments do not keep alive.
+        stream_chunk_timeout=None,
+        silence_limit_s=settings.ENV.llm_timeout_s,
+        retries=settings.ENV.llm_max_retries,
+    )
+
+
+def _build(model: str) -> MeteredChatOpenAI:
+    return build_at(
+        model,
+        base_url=settings.ENV.openai_base_url or None,
+        api_key=settings.ENV.openai_api_key.get_secret_value() or KEY_OF_KEYLESS_SERVERS,
+    )
+
+
+def _is_available() -> bool:
+    return bool(settings.ENV.openai_api_key.get_secret_value() or settings.ENV.openai_base_url)
+
+
+PROVIDER = Provider(
+    name="openai",
+    models=lambda: [settings.ENV.openai_model],
+    is_available=_is_available,
+    build=_build,
+    price=lambda model, at: pricing.list_price(provider="openai", model=model, at=at),
+    window_tokens=64_000,
+    takes_any_model=True,
+)

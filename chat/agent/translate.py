@@ -1,0 +1,99 @@
+"""LangGraph's stream in, our pieces out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, ToolMessage
+
+from chat.agent import pieces
+from chat.agent.pieces import Piece
+
+STREAM_MODES = ["messages", "updates", "custom"]
+MAX_RESULT_CHARACTERS = 20_000
+
+
+@dataclass(slots=True)
+class Translator:
+    """Turns the parts of one agent's stream into pieces; remembers what is half said."""
+
+    #: Half of a surrogate pair: a provider may cut an emoji in two between chunks.
+    _half: str = ""
+    _seen_results: set[str] = field(default_factory=set)
+
+    def translate(self, mode: str, payload: Any) -> Iterator[Piece]:
+        """Read one item of `astream(stream_mode=STREAM_MODES)`."""
+        if mode == "messages":
+            message, _ = payload
+            yield from self._message(message)
+        elif mode == "updates":
+            for node, update in payload.items():
+                yield from self._results(update)
+                yield pieces.StepCompleted(node)
+        elif mode == "custom":
+            yield _custom(payload)
+
+    def _message(self, message: Any) -> Iterator[Piece]:
+        if isinstance(message, AIMessageChunk):
+            yield from self._chunk(message)
+        elif isinstance(message, ToolMessage):
+            yield from self._result(message)
+
+    def _chunk(self, chunk: AIMessageChunk) -> Iterator[Piece]:
+        if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+            yield pieces.Reasoning(str(reasoning))
+        if text := self._whole(chunk.content if isinstance(chunk.content, str) else chunk.text):
+            yield pieces.Text(text)
+        for called in chunk.tool_call_chunks:
+            if called.get("id") and called.get("name"):
+                yield pieces.ToolCall(str(called["id"]), str(called["name"]))
+            if called.get("args"):
+                yield pieces.ToolArguments(str(called["args"]))
+
+    def _results(self, update: Any) -> Iterator[Piece]:
+        messages = update.get("messages", []) if isinstance(update, dict) else []
+        for message in messages:
+            if isinstance(message, ToolMessage):
+                yield from self._result(message)
+
+    def _result(self, message: ToolMessage) -> Iterator[Piece]:
+        if message.tool_call_id in self._seen_results:
+            return
+        self._seen_results.add(message.tool_call_id)
+        content = _shortened(clean(str(message.text)))
+        yield pieces.ToolResult(message.tool_call_id, content, is_error=message.status == "error")
+
+    def _whole(self, text: str) -> str:
+        """Hold back half an emoji at the end until its other half is there."""
+        if not text:
+            return text
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return clean(text)
+
+
+def clean(text: str) -> str:
+    """Join surrogate pairs, and replace what no database stores."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd") if "\0" in text else text
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined.replace("\0", "\ufffd")
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_RESULT_CHARACTERS:
+        return text
+    return f"{text[:MAX_RESULT_CHARACTERS]}\n… ({len(text)} characters, shortened)"
+
+
+def _custom(payload: Any) -> Piece:
+    match payload:
+        case {"progress": {"step": int(step), **rest}}:
+            return pieces.Progress(step, rest.get("total"), str(rest.get("message", "")))
+        case {"tool_progress": {"name": str(name), "text": str(text)}}:
+            return pieces.ToolProgress(name, text)
+        case {"name": str(name), "data": data}:
+            return pieces.Custom(name, data)
+        case _:
+            return pieces.Custom("custom", payload)

@@ -1,0 +1,135 @@
+"""Domain objects as the REST API shows them. All functions here read the database."""
+
+from chat.agent import catalog
+from chat.models import ChatSession, Run
+from chat.schemas import (
+    CallOut,
+    ModelList,
+    ModelOut,
+    ModelPrice,
+    RunCosts,
+    RunError,
+    RunOut,
+    SessionCosts,
+    Timings,
+    UsageOut,
+)
+from costs import ledger
+from costs.models import ModelCall
+from costs.usage import TOKEN_CLASSES
+
+
+def run(found: Run) -> RunOut:
+    """A run with its usage, cost and model calls."""
+    total = ledger.total_of_run(found.pk)
+    calls = [_call(call) for call in ledger.calls_of_run(found.pk)]
+    return RunOut(
+        run_id=found.pk,
+        session_id=found.session.session_id,
+        status=found.status,
+        model=found.model,
+        attempt=found.attempt,
+        usage=_sum([call.usage for call in calls]),
+        cost=total.amount,
+        currency="USD",
+        estimated=total.is_estimated,
+        unpriced_calls=total.unpriced_calls,
+        calls=calls,
+        timings=Timings(
+            created_at=found.created_at,
+            started_at=found.started_at,
+            first_token_at=found.first_token_at,
+            ended_at=found.ended_at,
+        ),
+        error=_error(found),
+    )
+
+
+def session_costs(session: ChatSession) -> SessionCosts:
+    """What a session has cost, in all and run by run."""
+    total = ledger.total_of_session(session.ledger_key)
+    run_ids = list(session.runs.order_by("queued_seq").values_list("pk", flat=True))
+    by_run = ledger.totals_by_run(run_ids)
+    return SessionCosts(
+        session_id=session.session_id,
+        total=total.amount,
+        prompt_tokens=total.prompt_tokens,
+        completion_tokens=total.completion_tokens,
+        estimated=total.is_estimated,
+        unpriced_calls=total.unpriced_calls,
+        runs=[
+            RunCosts(
+                run_id=run_id,
+                cost=of_run.amount,
+                prompt_tokens=of_run.prompt_tokens,
+                completion_tokens=of_run.completion_tokens,
+            )
+            for run_id in run_ids
+            if (of_run := by_run.get(run_id))
+        ],
+    )
+
+
+def models() -> ModelList:
+    """The models that can be used now, with their prices."""
+    default = catalog.default_model()
+    items = [
+        ModelOut(
+            model=offer.model,
+            provider=offer.provider,
+            name=offer.name,
+            is_default=offer.model == default,
+            supports_tools=offer.has_tools,
+            price=_price(offer),
+        )
+        for offer in catalog.offers()
+    ]
+    return ModelList(items=items, default=default)
+
+
+def _price(offer: catalog.Offer) -> ModelPrice | None:
+    if offer.input_price is None or offer.output_price is None:
+        return None
+    return ModelPrice(input=offer.input_price, output=offer.output_price)
+
+
+def _call(call: ModelCall) -> CallOut:
+    return CallOut(
+        call_id=call.pk,
+        attempt=call.attempt,
+        provider=call.provider,
+        model=call.requested_model,
+        served_model=call.served_model,
+        status=call.status,
+        usage_source=call.usage_source,
+        usage=UsageOut(
+            prompt_tokens=call.prompt_tokens,
+            completion_tokens=call.completion_tokens,
+            total_tokens=call.prompt_tokens + call.completion_tokens,
+            by_class=call.usage_by_class,
+        ),
+        flags=call.flags,
+        error_code=call.error_code,
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+    )
+
+
+def _sum(usages: list[UsageOut]) -> UsageOut:
+    by_class = {
+        name: count
+        for name in TOKEN_CLASSES
+        if (count := sum(usage.by_class.get(name, 0) for usage in usages))
+    }
+    return UsageOut(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        total_tokens=sum(usage.total_tokens for usage in usages),
+        by_class=by_class,
+    )
+
+
+def _error(found: Run) -> RunError | None:
+    if not found.error_code:
+        return None
+    return RunError(code=found.error_code, detail=found.error_detail)

@@ -1,0 +1,284 @@
+"""The REST API: parse, call one domain function, answer."""
+
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django_eventstream.utils import add_default_headers
+from ninja import Header, NinjaAPI, Query
+from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
+from ninja.responses import Status
+from ninja.utils import check_csrf
+from pydantic import StringConstraints
+
+from chat import (
+    answers,
+    database,
+    origins,
+    positions,
+    principals,
+    runs,
+    sessions,
+    sse,
+    strict_json,
+)
+from chat.agent import catalog
+from chat.agent.errors import AgentError
+from chat.commands import SendMessage
+from chat.principals import Principal
+from chat.schemas import (
+    MessageIn,
+    MessagePage,
+    ModelList,
+    Problem,
+    RunAccepted,
+    RunOut,
+    SessionChange,
+    SessionCosts,
+    SessionIn,
+    SessionOut,
+    SessionPage,
+)
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+#: The status of each refusal of a run.
+_STATUS = {
+    runs.RunActive: 409,
+    runs.TooManyQueued: 429,
+    runs.KeyReused: 422,
+    runs.UnknownRun: 404,
+}
+Problems = {400: Problem, 401: Problem, 404: Problem, 409: Problem, 422: Problem}
+Limit = Annotated[int, Query(20, ge=1, le=100)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+
+
+class StrictParser(Parser):
+    """Reads request bodies with the same strictness as WebSocket frames."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            return strict_json.loads(request.body)
+        except strict_json.InvalidJson as error:
+            raise Refusal(400, "invalid_json", f"Not valid JSON: {error}") from error
+
+
+class Refusal(HttpError):
+    """An answer that is an error; `code` is for programs, the message for people."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.code = code
+
+
+class CallerRequest(HttpRequest):
+    """A request with its principal, as `authenticate` leaves it."""
+
+    auth: Principal
+
+
+async def authenticate(request: HttpRequest) -> Principal | None:
+    """Find the caller. A page of another origin may change nothing with a user's cookie."""
+    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+    changes = request.method not in SAFE_METHODS
+    if changes and not origins.is_allowed(headers, scheme=request.scheme or "http"):
+        raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
+    principal = principals.of_user(await request.auser())
+    is_known = principal is not None and principal != principals.EVERYBODY
+    if changes and is_known and check_csrf(request):
+        raise Refusal(403, "csrf", "The CSRF token is missing or wrong")
+    return principal
+
+
+api = NinjaAPI(
+    title="Chatledger",
+    version="1",
+    description="Streaming LLM agents with conversations that survive anything, and their costs.",
+    urls_namespace="api",
+    docs_url="/docs",
+    openapi_url="/openapi.json",
+    parser=StrictParser(),
+    auth=authenticate,
+)
+
+
+@api.exception_handler(Refusal)
+def _refused(request: HttpRequest, error: Refusal) -> HttpResponse:
+    return _problem(request, error.status_code, error.code, error.message)
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = "not_authenticated" if error.status_code == 401 else "refused"
+    return _problem(request, error.status_code, code, str(error))
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    field = ".".join(str(step) for step in first["loc"][1:] if step != "body")
+    message = first["msg"].removeprefix("Value error, ")
+    return _problem(request, 422, "invalid", f"{field}: {message}" if field else message)
+
+
+@api.exception_handler(sessions.UnknownSession)
+def _unknown_session(request: HttpRequest, error: sessions.UnknownSession) -> HttpResponse:
+    return _problem(request, 404, "unknown_session", str(error))
+
+
+@api.exception_handler(runs.Refused)
+def _run_refused(request: HttpRequest, error: runs.Refused) -> HttpResponse:
+    return _problem(request, _STATUS.get(type(error), 409), error.code, str(error))
+
+
+@api.exception_handler(AgentError)
+def _no_such_model(request: HttpRequest, error: AgentError) -> HttpResponse:
+    return _problem(request, 422, error.code, str(error))
+
+
+@api.exception_handler(sessions.SessionBusy)
+def _busy(request: HttpRequest, error: sessions.SessionBusy) -> HttpResponse:
+    return _problem(request, 409, "run_active", "Cancel the session's run first")
+
+
+for _unavailable in database.Unavailable:
+
+    @api.exception_handler(_unavailable)
+    def _storage(request: HttpRequest, error: Exception) -> HttpResponse:
+        response = _problem(request, 503, "storage", "The database cannot be reached")
+        response["Retry-After"] = "2"
+        return response
+
+
+def _problem(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    return api.create_response(request, {"detail": detail, "code": code}, status=status)
+
+
+@api.post("/api/sessions", response={200: SessionOut, 201: SessionOut, **Problems})
+async def create_session(request: CallerRequest, body: SessionIn) -> Status[Any]:
+    """Create a session. With an id that the caller has already, give that one."""
+    if body.model:
+        catalog.resolve(body.model)
+    try:
+        session, is_new = await database.write(
+            sessions.create,
+            request.auth,
+            session_id=body.session_id,
+            title=body.title,
+            model=body.model or "",
+        )
+    except sessions.InvalidSessionId as error:
+        raise Refusal(422, "invalid_session_id", str(error)) from error
+    return Status(201 if is_new else 200, session)
+
+
+@api.get("/api/sessions", response={200: SessionPage, **Problems})
+async def list_sessions(
+    request: CallerRequest, limit: Limit = 20, cursor: str | None = None
+) -> Any:
+    """List the caller's sessions, most recently used first."""
+    try:
+        page = await database.read(sessions.page_for, request.auth, limit=limit, cursor=cursor)
+    except sessions.InvalidCursor as error:
+        raise Refusal(400, "invalid_cursor", "The cursor is none of ours") from error
+    return {"items": page.sessions, "next_cursor": page.next_cursor}
+
+
+@api.get("/api/sessions/{session_id}", response={200: SessionOut, **Problems})
+async def get_session(request: CallerRequest, session_id: str) -> Any:
+    return await database.read(sessions.get_for, request.auth, session_id)
+
+
+@api.patch("/api/sessions/{session_id}", response={200: SessionOut, **Problems})
+async def change_session(request: CallerRequest, session_id: str, body: SessionChange) -> Any:
+    """Rename a session or choose its model."""
+    if body.model:
+        catalog.resolve(body.model)
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    return await database.write(sessions.change, session, title=body.title, model=body.model)
+
+
+@api.delete("/api/sessions/{session_id}", response={204: None, **Problems})
+async def delete_session(request: CallerRequest, session_id: str) -> Status[None]:
+    """Delete a session and its messages. Its costs stay in the ledger."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    await database.write(sessions.delete, session)
+    return Status(204, None)
+
+
+@api.get("/api/sessions/{session_id}/messages", response={200: MessagePage, **Problems})
+async def list_messages(
+    request: CallerRequest,
+    session_id: str,
+    before: Annotated[int | None, Query(None, ge=0, lt=2**63)] = None,
+    limit: Limit = 20,
+) -> Any:
+    """List a session's messages, newest first."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    found = await database.read(sessions.messages_of, session, before=before, limit=limit + 1)
+    more = found[limit - 1].seq if len(found) > limit else None
+    return {"items": found[:limit], "next_before": more}
+
+
+@api.post("/api/sessions/{session_id}/messages", response={202: RunAccepted, **Problems})
+async def send_message(
+    request: CallerRequest,
+    session_id: str,
+    body: MessageIn,
+    idempotency_key: Annotated[Key | None, Header(None, alias="Idempotency-Key")] = None,
+) -> Status[Any]:
+    """Send a message: it is stored and its run queued. The same key again: the same answer."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    command = SendMessage(
+        text=body.text,
+        model=body.model,
+        if_running=body.if_running,
+        idempotency_key=idempotency_key,
+    )
+    model = catalog.choose(body.model, session.model)
+    return Status(202, await runs.start(session, command, model=model))
+
+
+@api.get("/api/sessions/{session_id}/costs", response={200: SessionCosts, **Problems})
+async def session_costs(request: CallerRequest, session_id: str) -> Any:
+    """Say what a session has cost, in all and run by run."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    return await database.read(answers.session_costs, session)
+
+
+@api.get("/api/sessions/{session_id}/events", include_in_schema=True)
+async def follow_session(request: CallerRequest, session_id: str) -> StreamingHttpResponse:
+    """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    try:
+        after = sse.requested_position(request, session)
+    except positions.InvalidPosition as error:
+        raise Refusal(400, "invalid_position", str(error)) from error
+    response = StreamingHttpResponse(
+        sse.stream(session, after=session.last_seq if after is None else after),
+        content_type="text/event-stream; charset=utf-8",
+    )
+    add_default_headers(response, request)
+    return response
+
+
+@api.get("/api/runs/{run_id}", response={200: RunOut, **Problems})
+async def get_run(request: CallerRequest, run_id: str) -> Any:
+    """Say how a run stands, what it used and what it cost."""
+    found = await database.read(runs.get_for, request.auth, run_id)
+    return await database.read(answers.run, found)
+
+
+@api.post("/api/runs/{run_id}/cancel", response={202: RunOut, **Problems})
+async def cancel_run(request: CallerRequest, run_id: str) -> Status[Any]:
+    """Stop a run and keep its text. A run that has ended stays as it is."""
+    found = await database.read(runs.get_for, request.auth, run_id)
+    await runs.cancel(found)
+    found = await database.read(runs.get_for, request.auth, run_id)
+    return Status(202, await database.read(answers.run, found))
+
+
+@api.get("/api/models", response={200: ModelList, 401: Problem})
+async def list_models(request: CallerRequest) -> Any:
+    """List the models that can be used now."""
+    return await database.read(answers.models)

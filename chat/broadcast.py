@@ -1,0 +1,74 @@
+"""What travels over the channel layer: fresh events to web processes, cancels to workers.
+
+Nothing here is needed for correctness. A message that is lost costs at most the time until the
+log or the lease is looked at again, so every failure is counted and none is raised.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+from chat.events import Envelope
+
+logger = logging.getLogger(__name__)
+
+WORKERS_GROUP = "chatledger.workers"
+SEND_TIMEOUT_S = 2.0
+LOG_EVERY_S = 10.0
+
+
+class _Failures:
+    """Counts lost messages and says so in the log now and then."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._logged_at = 0.0
+
+    def add(self, error: BaseException) -> None:
+        self.count += 1
+        if time.monotonic() - self._logged_at > LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            logger.warning(
+                "The channel layer takes no messages (%s lost so far): %r", self.count, error
+            )
+
+
+failures = _Failures()
+
+
+def session_group(session_pk: int) -> str:
+    return f"chatledger.session.{session_pk}"
+
+
+async def publish(session_pk: int, envelopes: Sequence[Envelope]) -> None:
+    """Tell all web processes that follow this session about events that are in the log."""
+    message = {"type": "events", "session": session_pk, "events": [_pack(e) for e in envelopes]}
+    await _send(session_group(session_pk), message)
+
+
+async def cancel(run_id: uuid.UUID, reason: str) -> None:
+    """Ask whichever worker executes the run to stop it at once."""
+    await _send(WORKERS_GROUP, {"type": "cancel", "run_id": str(run_id), "reason": reason})
+
+
+def unpack(message: dict[str, Any]) -> list[Envelope]:
+    """Read the envelopes of a message made by `publish`."""
+    names = ("seq", "session_id", "run_id", "attempt", "at", "type", "body")
+    return [Envelope(**dict(zip(names, row, strict=True))) for row in message["events"]]
+
+
+def _pack(e: Envelope) -> list[Any]:
+    return [e.seq, e.session_id, e.run_id, e.attempt, e.at, e.type, e.body]
+
+
+async def _send(group: str, message: dict[str, Any]) -> None:
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await get_channel_layer().group_send(group, message)
+    except Exception as error:  # noqa: BLE001 - whatever Redis does must not stop a run
+        failures.add(error)

@@ -1,0 +1,249 @@
+"""Group commit: one transaction for all runs of a process, every few dozen milliseconds.
+
+A run's events wait in its RunBuffer, with whatever else must be stored in the same transaction
+(ledger entries, the message, the run's state). The Committer collects all buffers, checks that
+each run's lease is still ours, stores everything at once and only then lets clients hear of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.utils import timezone
+
+from chat import broadcast, database, event_log, leases
+from chat.event_log import Entry, Place
+from chat.events import DELTA_TYPES, Envelope, Event, merge
+
+logger = logging.getLogger(__name__)
+
+WINDOW_S = 0.04
+BUFFER_EVENTS = 1000
+STORAGE_PATIENCE_S = 30.0
+PUBLISH_BACKLOG = 1000
+
+#: Work for the transaction that stores a buffer's events; it is given their envelopes.
+Write = Callable[[Sequence[Envelope]], None]
+
+
+class LeaseLost(Exception):
+    """Another worker has the run now; nothing more may be written for this attempt."""
+
+
+class StorageUnavailable(Exception):
+    """The database took nothing for longer than a run may wait."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one buffer hands over for one transaction."""
+
+    buffer: "RunBuffer"
+    entries: list[Entry]
+    writes: list[Write]
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class RunBuffer:
+    """The events of one run that are not committed yet."""
+
+    place: Place
+    committer: "Committer"
+    _entries: list[Entry] = field(default_factory=list)
+    _writes: list[Write] = field(default_factory=list)
+    _done: asyncio.Future[None] | None = None
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _error: Exception | None = None
+
+    async def put(self, event: Event) -> None:
+        """Take an event; waits while the buffer is full, so that the provider is read no faster.
+
+        Raises LeaseLost or StorageUnavailable when the run cannot go on.
+        """
+        while len(self._entries) >= BUFFER_EVENTS:
+            self._room.clear()
+            await self._room.wait()
+        self.add(event)
+        if self._error:
+            raise self._error
+
+    def add(self, event: Event, write: Write | None = None) -> None:
+        """Take an event without waiting, and what must be stored together with it."""
+        last = self._entries[-1] if self._entries else None
+        merged = merge(last.event, event) if last and event.type in DELTA_TYPES else None
+        if last and merged:
+            self._entries[-1] = Entry(event=merged, at=last.at)
+        else:
+            self._entries.append(Entry(event=event, at=timezone.now()))
+        if write:
+            self._writes.append(write)
+        self.committer.wake(self, is_urgent=event.type not in DELTA_TYPES)
+
+    def also(self, write: Write) -> None:
+        """Store something with the next transaction of this run, whenever that is."""
+        self._writes.append(write)
+
+    async def flush(self) -> None:
+        """Wait until everything taken so far is committed.
+
+        Raises LeaseLost or StorageUnavailable.
+        """
+        if self._error:
+            raise self._error
+        if not self._entries and not self._writes:
+            return
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+        done = self._done
+        self.committer.wake(self, is_urgent=True)
+        await asyncio.shield(done)
+
+    def take(self) -> _Batch:
+        """Hand over everything for one transaction."""
+        done = self._done or asyncio.get_running_loop().create_future()
+        batch = _Batch(self, self._entries, self._writes, done)
+        self._entries, self._writes, self._done = [], [], None
+        self._room.set()
+        return batch
+
+    def reopen(self) -> None:
+        """Forget what could not be stored, so that the end of the run can be."""
+        self._entries, self._writes, self._error = [], [], None
+
+    def fail(self, error: Exception) -> None:
+        """Refuse everything from now on."""
+        self._error = error
+        self._room.set()
+
+
+class Committer:
+    """Commits the buffers of one process; lives on one event loop, writes on one thread."""
+
+    def __init__(self, *, worker: str) -> None:
+        self._worker = worker
+        self._dirty: dict[RunBuffer, None] = {}
+        self._something = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="committer")
+        self._to_publish: asyncio.Queue[tuple[int, list[Envelope]]] = asyncio.Queue(PUBLISH_BACKLOG)
+
+    def open(self, place: Place) -> RunBuffer:
+        """Give a run its buffer."""
+        return RunBuffer(place, self)
+
+    def wake(self, buffer: RunBuffer, *, is_urgent: bool) -> None:
+        """Note that a buffer has something; what is urgent does not wait for the window."""
+        self._dirty[buffer] = None
+        self._something.set()
+        if is_urgent:
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Commit and publish until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_all())
+            tasks.create_task(self._commit_all())
+
+    async def _commit_all(self) -> None:
+        committed_at = 0.0
+        while True:
+            await self._something.wait()
+            await self._wait_for_more(committed_at + WINDOW_S - time.monotonic())
+            self._something.clear()
+            self._urgent.clear()
+            batches = [buffer.take() for buffer in self._dirty]
+            self._dirty.clear()
+            committed_at = time.monotonic()
+            await self._commit(batches)
+
+    async def _wait_for_more(self, remaining_s: float) -> None:
+        if remaining_s <= 0:
+            return
+        try:
+            async with asyncio.timeout(remaining_s):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+
+    async def _commit(self, batches: list[_Batch]) -> None:
+        try:
+            stored = await self._store_patiently(batches)
+        except database.Unavailable as error:
+            for batch in batches:
+                _settle(batch, StorageUnavailable(str(error)))
+        except Exception as error:
+            logger.exception("A batch of %s runs cannot be stored", len(batches))
+            await self._commit_each(batches, error)
+        else:
+            for batch, envelopes in zip(batches, stored, strict=True):
+                self._announce(batch, envelopes)
+
+    async def _commit_each(self, batches: list[_Batch], error: Exception) -> None:
+        """One run's bad data must not take the others with it."""
+        if len(batches) == 1:
+            _settle(batches[0], error)
+            return
+        for batch in batches:
+            await self._commit([batch])
+
+    def _announce(self, batch: _Batch, envelopes: list[Envelope] | None) -> None:
+        _settle(batch, LeaseLost() if envelopes is None else None)
+        if envelopes:
+            try:
+                self._to_publish.put_nowait((batch.buffer.place.session_pk, envelopes))
+            except asyncio.QueueFull as error:
+                broadcast.failures.add(error)
+
+    async def _store_patiently(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + STORAGE_PATIENCE_S
+        pause_s = 0.05
+        while True:
+            try:
+                return await loop.run_in_executor(
+                    self._thread, database.in_thread, self._store, batches
+                )
+            except database.Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("The database takes nothing, trying again: %s", error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 2.0)
+
+    @transaction.atomic
+    def _store(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
+        places = [batch.buffer.place for batch in batches]
+        ours = leases.still_held(places, worker=self._worker)
+        held = [batch for batch in batches if batch.buffer.place.run_id in ours]
+        with_events = [(b.buffer.place, b.entries) for b in held if b.entries]
+        stored = iter(event_log.append(with_events) if with_events else [])
+        results: dict[int, list[Envelope]] = {}
+        for batch in held:
+            envelopes = next(stored) if batch.entries else []
+            for write in batch.writes:
+                write(envelopes)
+            results[id(batch)] = envelopes
+        return [results.get(id(batch)) for batch in batches]
+
+    async def _publish_all(self) -> None:
+        while True:
+            session_pk, envelopes = await self._to_publish.get()
+            await broadcast.publish(session_pk, envelopes)
+
+
+def _settle(batch: _Batch, error: Exception | None) -> None:
+    if error:
+        batch.buffer.fail(error)
+    if batch.done.done():
+        return
+    if error:
+        batch.done.set_exception(error)
+        # Not every flush has somebody who waits for it.
+        batch.done.exception()
+    else:
+        batch.done.set_result(None)

@@ -1,0 +1,210 @@
+"""Everybody who follows a session in this process: one channel of the layer in, queues out.
+
+`follow` joins the log and the live stream: it subscribes first, reads the log, then drains its
+queue, and reads the log again whenever something is missing. Each reader gets each event once and
+in order, also when the layer loses messages, is slow, or is not there at all.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+
+from chat import broadcast, database, event_log
+from chat.events import Envelope, merge_envelopes
+
+logger = logging.getLogger(__name__)
+
+QUEUE_EVENTS = 1000
+COMPARE_EVERY_S = 2.0
+LAYER_TIMEOUT_S = 1.0
+RETRY_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One reader's queue; when it overflows it is forgotten and the log is read instead."""
+
+    session_pk: int
+    position: int = 0
+    _queue: deque[Envelope] = field(default_factory=deque)
+    _is_stale: bool = False
+    _something: asyncio.Event = field(default_factory=asyncio.Event)
+    _compared_at: int = -1
+
+    def offer(self, envelopes: Sequence[Envelope]) -> None:
+        """Queue fresh events without waiting."""
+        if self._is_stale:
+            return
+        if len(self._queue) + len(envelopes) > QUEUE_EVENTS:
+            self.mark_stale()
+            return
+        self._queue.extend(envelopes)
+        self._something.set()
+
+    def mark_stale(self) -> None:
+        """Forget the queue: the reader goes back to the log."""
+        self._queue.clear()
+        self._is_stale = True
+        self._something.set()
+
+    async def take(self) -> list[Envelope] | None:
+        """Wait for events and take them all; None tells the reader to read the log."""
+        await self._something.wait()
+        self._something.clear()
+        if self._is_stale:
+            self._is_stale = False
+            return None
+        taken = list(self._queue)
+        self._queue.clear()
+        return taken
+
+    def compare(self, last_seq: int) -> None:
+        """Go back to the log when it is ahead and nothing has come since the last comparison."""
+        is_behind = self.position < last_seq and not self._queue
+        if is_behind and self._compared_at == self.position:
+            self.mark_stale()
+        self._compared_at = self.position
+
+
+class Hub:
+    """The subscriptions of one process and its one channel of the layer."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[int, set[Subscription]] = {}
+        self._joined: set[int] = set()
+        self._channel: str | None = None
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def subscribe(self, session_pk: int, *, after: int) -> Subscription:
+        """Start to queue a session's events; without the layer they are found by comparing."""
+        if not self._keepers:
+            loop = asyncio.get_running_loop()
+            keepers = (self._receive_forever, self._compare_forever)
+            self._keepers = [loop.create_task(keeper()) for keeper in keepers]
+        subscription = Subscription(session_pk, after)
+        self._subscriptions.setdefault(session_pk, set()).add(subscription)
+        await self._join(session_pk)
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop queueing; the last reader of a session leaves its group."""
+        readers = self._subscriptions[subscription.session_pk]
+        readers.discard(subscription)
+        if readers:
+            return
+        del self._subscriptions[subscription.session_pk]
+        self._joined.discard(subscription.session_pk)
+        if self._channel:
+            group = broadcast.session_group(subscription.session_pk)
+            await _patiently(get_channel_layer().group_discard(group, self._channel))
+
+    async def _join(self, session_pk: int) -> None:
+        if self._channel is None or session_pk in self._joined:
+            return
+        group = broadcast.session_group(session_pk)
+        if await _patiently(get_channel_layer().group_add(group, self._channel)):
+            self._joined.add(session_pk)
+
+    async def _receive_forever(self) -> None:
+        layer = get_channel_layer()
+        while True:
+            try:
+                self._joined.clear()
+                self._channel = await layer.new_channel()
+                for session_pk in list(self._subscriptions):
+                    await self._join(session_pk)
+                while True:
+                    self._distribute(await layer.receive(self._channel))
+            except Exception as error:  # noqa: BLE001 - whatever Redis does, receive again
+                self._channel = None
+                broadcast.failures.add(error)
+                await asyncio.sleep(RETRY_S)
+
+    def _distribute(self, message: dict[str, object]) -> None:
+        readers = self._subscriptions.get(message["session"])  # type: ignore[call-overload]
+        if readers:
+            envelopes = broadcast.unpack(message)
+            for subscription in readers:
+                subscription.offer(envelopes)
+
+    async def _compare_forever(self) -> None:
+        """Find what the layer lost: also a last message that no later one betrays."""
+        while True:
+            await asyncio.sleep(COMPARE_EVERY_S)
+            try:
+                await self._compare()
+            except Exception:
+                logger.exception("The log cannot be compared with what was delivered")
+
+    async def _compare(self) -> None:
+        if not self._subscriptions:
+            return
+        for session_pk in self._subscriptions.keys() - self._joined:
+            await self._join(session_pk)
+        last = await database.read(event_log.last_seqs, list(self._subscriptions))
+        for session_pk, readers in self._subscriptions.items():
+            for subscription in readers:
+                subscription.compare(last.get(session_pk, 0))
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterator[list[Envelope]]:
+    """Give all events after `after`, those that are stored and then those that happen, for ever.
+
+    A reader that falls behind gets neighbouring deltas joined.
+    """
+    hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
+    subscription = await hub.subscribe(session_pk, after=after)
+    try:
+        while True:
+            async for page in _stored(session_id, subscription):
+                yield page
+            async for fresh in _live(subscription):
+                yield fresh
+    finally:
+        await hub.unsubscribe(subscription)
+
+
+async def _stored(session_id: str, subscription: Subscription) -> AsyncIterator[list[Envelope]]:
+    while True:
+        page = await database.read(
+            event_log.read,
+            session_pk=subscription.session_pk,
+            session_id=session_id,
+            after=subscription.position,
+        )
+        if page:
+            subscription.position = page[-1].seq
+            yield merge_envelopes(page)
+        if len(page) < event_log.PAGE:
+            return
+
+
+async def _live(subscription: Subscription) -> AsyncIterator[list[Envelope]]:
+    """Give what is queued as long as it follows without a gap."""
+    while (taken := await subscription.take()) is not None:
+        fresh = [envelope for envelope in taken if envelope.seq > subscription.position]
+        if not fresh:
+            continue
+        if fresh[-1].seq - subscription.position != len(fresh):
+            return
+        subscription.position = fresh[-1].seq
+        yield merge_envelopes(fresh)
+
+
+async def _patiently(request: Awaitable[None]) -> bool:
+    """Wait for the layer, but not long; says whether it did what was asked."""
+    try:
+        async with asyncio.timeout(LAYER_TIMEOUT_S):
+            await request
+    except Exception as error:  # noqa: BLE001 - the log has everything without the layer
+        broadcast.failures.add(error)
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""Who executes a run: claim, heartbeat, release. Only the database's clock decides.
+
+Lock order everywhere: first the session's row, then the run's.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
+from django.db.models.functions import Coalesce, Now
+
+from chat.event_log import Place
+from chat.models import ChatSession, Run
+
+LEASE = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to execute one attempt of a run, as long as the lease is kept alive."""
+
+    place: Place
+    owner_key: str
+    ledger_key: str
+    model: str
+
+
+def claim(run_id: uuid.UUID, *, worker: str) -> Claim | None:
+    """Take the run if it is queued and next in its session, or if its worker's lease ran out.
+
+    One conditional UPDATE decides between any number of workers; None means somebody else has it.
+    """
+    earlier = Run.objects.filter(
+        session=OuterRef("session"), status__in=Run.ACTIVE, queued_seq__lt=OuterRef("queued_seq")
+    )
+    free = Q(status=Run.Status.QUEUED) | Q(
+        status=Run.Status.RUNNING, lease_expires_at__lt=Now(), has_effects=False
+    )
+    wanted = Run.objects.filter(
+        free,
+        ~Exists(earlier),
+        pk=run_id,
+        attempt__lt=Run.MAX_ATTEMPTS,
+        cancel_requested_at__isnull=True,
+    )
+    try:
+        with transaction.atomic():
+            taken = wanted.update(
+                status=Run.Status.RUNNING,
+                worker=worker,
+                attempt=F("attempt") + 1,
+                lease_expires_at=_expiry(),
+                started_at=Coalesce("started_at", Now()),
+            )
+    except IntegrityError:
+        # Two runs of one session were claimed at once; the constraint let the other one through.
+        return None
+    return _claimed(run_id) if taken else None
+
+
+def still_held(places: Sequence[Place], *, worker: str) -> set[uuid.UUID]:
+    """The fence: which of these runs this worker may still write for.
+
+    Locks the rows until the end of the transaction, so that nobody can take one meanwhile.
+    """
+    list(
+        ChatSession.objects.select_for_update()
+        .filter(pk__in={place.session_pk for place in places})
+        .order_by("pk")
+        .values_list("pk")
+    )
+    held = dict(
+        Run.objects.select_for_update()
+        .filter(pk__in=[place.run_id for place in places], worker=worker, status=Run.Status.RUNNING)
+        .order_by("pk")
+        .values_list("pk", "attempt")
+    )
+    return {place.run_id for place in places if held.get(place.run_id) == place.attempt}
+
+
+def beat(*, worker: str) -> dict[uuid.UUID, str | None]:
+    """Renew all leases of a worker; says which runs it has and why one is to stop, if it is."""
+    mine = Run.objects.filter(worker=worker, status=Run.Status.RUNNING)
+    mine.update(lease_expires_at=_expiry())
+    rows = mine.values_list("pk", "cancel_requested_at", "cancel_reason")
+    return {pk: (reason if requested_at else None) for pk, requested_at, reason in rows}
+
+
+def release(run_id: uuid.UUID, *, worker: str) -> None:
+    """Hand a run back that has shown nothing yet, for any worker to take at once."""
+    Run.objects.filter(
+        pk=run_id, worker=worker, status=Run.Status.RUNNING, has_effects=False
+    ).update(status=Run.Status.QUEUED, worker="", lease_expires_at=None)
+
+
+def expired() -> Q:
+    """The condition of a run whose worker has not been heard of."""
+    return Q(status=Run.Status.RUNNING, lease_expires_at__lt=Now())
+
+
+def _expiry() -> ExpressionWrapper:
+    return ExpressionWrapper(Now() + Value(LEASE), output_field=DateTimeField())
+
+
+def _claimed(run_id: uuid.UUID) -> Claim:
+    run = Run.objects.select_related("session").get(pk=run_id)
+    return Claim(
+        place=Place(
+            session_pk=run.session.pk,
+            session_id=run.session.session_id,
+            run_id=run.pk,
+            attempt=run.attempt,
+        ),
+        owner_key=run.session.owner_key,
+        ledger_key=run.session.ledger_key,
+        model=run.model,
+    )
+
+
+def ago(seconds: float) -> ExpressionWrapper:
+    """A moment in the past by the database's clock."""
+    return ExpressionWrapper(
+        Now() - Value(timedelta(seconds=seconds)), output_field=DateTimeField()
+    )

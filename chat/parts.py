@@ -1,0 +1,62 @@
+"""The parts of a message: text, reasoning, tool calls and tool results, as plain values."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Value(BaseModel):
+    """A frozen value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextPart(Value):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class ReasoningPart(Value):
+    type: Literal["reasoning"] = "reasoning"
+    text: str
+
+
+class ToolCallPart(Value):
+    type: Literal["tool_call"] = "tool_call"
+    tool_call_id: str
+    name: str
+    #: What the model asked for; None when its JSON could not be read.
+    arguments: dict[str, Any] | None
+
+
+class ToolResultPart(Value):
+    type: Literal["tool_result"] = "tool_result"
+    tool_call_id: str
+    name: str
+    content: str
+    is_error: bool = False
+
+
+Part = Annotated[
+    TextPart | ReasoningPart | ToolCallPart | ToolResultPart, Field(discriminator="type")
+]
+
+_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
+
+
+def load(value: list[dict[str, Any]]) -> list[Part]:
+    """Read the parts of a message from their stored JSON form.
+
+    Raises pydantic.ValidationError when the value is not a list of known parts.
+    """
+    return _PARTS.validate_python(value)
+
+
+def dump(parts: list[Part]) -> list[dict[str, Any]]:
+    """Give the JSON form of `parts`; the inverse of `load`."""
+    return [part.model_dump(mode="json") for part in parts]
+
+
+def text_of(parts: list[Part]) -> str:
+    """Join the text parts, without reasoning and tools."""
+    return "".join(part.text for part in parts if isinstance(part, TextPart))

@@ -1,0 +1,27 @@
+"""Who asks: the one place that decides on whose behalf a request or a socket acts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The owner of sessions; two principals never see each other's."""
+
+    owner_key: str
+
+
+#: With AUTH=open all callers are one, also a developer who is logged in to the admin.
+EVERYBODY = Principal("open")
+
+
+def of_user(user: Any) -> Principal | None:
+    """The principal of a Django user; None when nobody is logged in and that is required."""
+    if settings.AUTH == "open":
+        return EVERYBODY
+    if user is None or isinstance(user, AnonymousUser) or not user.is_active:
+        return None
+    return Principal(f"user:{user.pk}")

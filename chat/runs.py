@@ -1,0 +1,346 @@
+"""The client's side of a run: start, cancel, and what happens to runs that nobody executes."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Coalesce, Now
+
+from chat import broadcast, database, draft, event_log, events, leases, parts, sessions
+from chat.commands import IfRunning, SendMessage
+from chat.event_log import Place
+from chat.events import CancelReason, Envelope
+from chat.models import ChatSession, Message, Run
+from chat.parts import TextPart
+from chat.principals import Principal
+from costs import ledger
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED = 20
+#: A queued run that no worker has claimed for so long was not heard of.
+UNHEARD_S = 3.0
+
+# Apart from the loop: Celery's client blocks for a second and more while Redis is away.
+_doorbell = ThreadPoolExecutor(2, thread_name_prefix="doorbell")
+
+
+class Refused(Exception):
+    """The run is not started or not found; `code` is for programs, `str()` for people."""
+
+    code = "refused"
+
+    def __str__(self) -> str:
+        return (self.__doc__ or "").partition("\n")[0]
+
+
+class RunActive(Refused):
+    """A run is active in this session already."""
+
+    code = "run_active"
+
+
+class TooManyQueued(Refused):
+    """Too many runs are waiting in this session."""
+
+    code = "too_many_queued"
+
+
+class UnknownRun(Refused):
+    """There is no such run."""
+
+    code = "unknown_run"
+
+
+class KeyReused(Refused):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A run that was accepted, now or by an earlier request with the same key."""
+
+    run_id: uuid.UUID
+    message_id: uuid.UUID
+    #: The seq of the event that stored the user's message.
+    seq: int
+    is_repeated: bool
+
+
+async def start(session: ChatSession, command: SendMessage, *, model: str) -> Started:
+    """Accept a message: store it, queue its run, and ring for a worker.
+
+    Raises RunActive, TooManyQueued or KeyReused.
+    """
+    started, stored, cancelled = await database.write(_start, session.pk, command, model)
+    if started.is_repeated:
+        return started
+    await broadcast.publish(session.pk, stored)
+    for run_id, reason in cancelled:
+        await broadcast.cancel(run_id, reason)
+    ring(started.run_id)
+    return started
+
+
+async def cancel(run: Run, reason: CancelReason = "requested") -> None:
+    """Stop a run, wherever it is; a run that has ended stays as it is."""
+    session_pk, stored = await database.write(_cancel, run.pk, reason)
+    if stored:
+        await broadcast.publish(session_pk, stored)
+    else:
+        await broadcast.cancel(run.pk, reason)
+
+
+def get_for(principal: Principal, run_id: str) -> Run:
+    """Find a run of the principal's own sessions. Raises UnknownRun."""
+    try:
+        return Run.objects.select_related("session").get(
+            pk=uuid.UUID(run_id), session__owner_key=principal.owner_key
+        )
+    except (Run.DoesNotExist, ValueError) as error:
+        raise UnknownRun from error
+
+
+def get_in(session: ChatSession, run_id: str) -> Run:
+    """Find a run of a session. Raises UnknownRun."""
+    try:
+        return session.runs.get(pk=uuid.UUID(run_id))
+    except (Run.DoesNotExist, ValueError) as error:
+        raise UnknownRun from error
+
+
+def active_in(session: ChatSession) -> list[Run]:
+    """The session's runs that have not ended, in the order they will be executed."""
+    return list(session.runs.filter(status__in=Run.ACTIVE).order_by("queued_seq"))
+
+
+def ring(run_id: uuid.UUID) -> None:
+    """Tell the workers of a queued run. May fail: the reaper looks for runs nobody heard of."""
+    _doorbell.submit(_ring, run_id)
+
+
+def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
+    """The queued run of the same session that may start now that this one has ended."""
+    session = Run.objects.filter(pk=run_id).values("session")
+    active = Run.objects.filter(session__in=session, status__in=Run.ACTIVE).order_by("queued_seq")
+    first = active.values_list("pk", "status").first()
+    return first[0] if first and first[1] == Run.Status.QUEUED else None
+
+
+def unclaimed() -> list[uuid.UUID]:
+    """Runs that some worker should claim now: never heard of, or left by a dead worker."""
+    unheard = Q(status=Run.Status.QUEUED, created_at__lt=leases.ago(UNHEARD_S))
+    left = leases.expired() & Q(has_effects=False, attempt__lt=Run.MAX_ATTEMPTS)
+    found = Run.objects.filter(unheard | left, cancel_requested_at__isnull=True)
+    return list(found.order_by("created_at").values_list("pk", flat=True)[:100])
+
+
+def dead() -> list[uuid.UUID]:
+    """Runs of dead workers that cannot be tried again and have to be ended."""
+    hopeless = Q(has_effects=True) | Q(attempt__gte=Run.MAX_ATTEMPTS) | _CANCELLED
+    found = Run.objects.filter(leases.expired() & hopeless)
+    return list(found.values_list("pk", flat=True)[:100])
+
+
+_CANCELLED = Q(cancel_requested_at__isnull=False)
+
+
+@transaction.atomic
+def end_dead(run_id: uuid.UUID) -> tuple[int, list[Envelope]]:
+    """End the run of a dead worker with the text it had shown, and charge what it had used.
+
+    Gives the session's key and the events to publish; none when somebody else was first.
+    """
+    run = _lock(run_id)
+    if not Run.objects.filter(leases.expired(), pk=run_id).exists():
+        return run.session_id, []
+    place = _place(run)
+    happened = event_log.read_run(
+        session_pk=place.session_pk, session_id=place.session_id, run_id=run_id
+    )
+    attempt = [e.event for e in happened if e.attempt == run.attempt]
+    ledger.abandon_calls(run_id=run_id)
+    was_cancelled = run.cancel_requested_at is not None
+    closing = _closing_events(attempt, stop_reason="cancelled" if was_cancelled else "failed")
+    terminal: events.Terminal
+    if was_cancelled:
+        terminal = events.RunCancelled.model_validate({"reason": run.cancel_reason or "requested"})
+    else:
+        terminal = events.RunFailed(
+            code="worker_lost", message="The worker was lost before the answer was complete."
+        )
+    stored = event_log.append_now(place, *closing, terminal)
+    store_message(run_id, stored)
+    end(run, terminal)
+    return place.session_pk, stored
+
+
+def end(run: Run, terminal: events.Terminal) -> None:
+    """Bring a run's row to the state that its terminal event says."""
+    values: dict[str, object] = {"status": Run.Status.FINISHED}
+    match terminal:
+        case events.RunFailed():
+            values = {
+                "status": Run.Status.FAILED,
+                "error_code": terminal.code,
+                "error_detail": terminal.message[:500],
+            }
+        case events.RunCancelled():
+            values = {"status": Run.Status.CANCELLED, "cancel_reason": terminal.reason}
+    Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
+
+
+def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:
+    """Keep the message that these events completed."""
+    for envelope in stored:
+        if envelope.type != "message.completed":
+            continue
+        completed = envelope.event
+        if isinstance(completed, events.MessageCompleted):
+            Message.objects.create(
+                id=uuid.UUID(completed.message_id),
+                session_id=Run.objects.values_list("session_id", flat=True).get(pk=run_id),
+                run_id=run_id,
+                role=completed.role,
+                parts=parts.dump(completed.parts),
+                stop_reason=completed.stop_reason,
+                seq=envelope.seq,
+            )
+
+
+def _closing_events(
+    attempt: Sequence[events.Event], *, stop_reason: events.StopReason
+) -> list[events.Event]:
+    started = [e for e in attempt if isinstance(e, events.MessageStarted)]
+    is_complete = any(
+        isinstance(e, events.MessageCompleted) and e.role == "assistant" for e in attempt
+    )
+    started = [e for e in started if e.role == "assistant"]
+    if not started or is_complete:
+        return []
+    answer = draft.replay(started[0].message_id, attempt)
+    closing = list(answer.finish())
+    return [
+        *closing,
+        events.MessageCompleted(
+            message_id=answer.message_id,
+            role="assistant",
+            parts=answer.parts,
+            stop_reason=stop_reason,
+        ),
+    ]
+
+
+@transaction.atomic
+def _start(
+    session_pk: int, command: SendMessage, model: str
+) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, str]]]:
+    session = ChatSession.objects.select_for_update().get(pk=session_pk)
+    digest = _digest(command, model)
+    if command.idempotency_key:
+        known = session.runs.filter(idempotency_key=command.idempotency_key).first()
+        if known:
+            return _repeated(known, digest), [], []
+    cancelled, stored = _make_way(session, command.if_running)
+    run = Run.objects.create(
+        session=session,
+        queued_seq=session.last_seq + len(stored) + 1,
+        model=model,
+        idempotency_key=command.idempotency_key,
+        request_digest=digest,
+    )
+    message_id = uuid.uuid4()
+    stored += event_log.append_now(
+        _place(run),
+        events.RunQueued(model=model),
+        events.MessageStarted(message_id=str(message_id), role="user"),
+        events.MessageCompleted(
+            message_id=str(message_id), role="user", parts=[TextPart(text=command.text)]
+        ),
+    )
+    store_message(run.pk, stored[-1:])
+    sessions.touch(session, first_text=command.text)
+    started = Started(run_id=run.pk, message_id=message_id, seq=stored[-1].seq, is_repeated=False)
+    return started, stored, cancelled
+
+
+def _digest(command: SendMessage, model: str) -> str:
+    request = json.dumps([command.text, model, command.if_running])
+    return hashlib.sha256(request.encode()).hexdigest()
+
+
+def _repeated(run: Run, digest: str) -> Started:
+    if run.request_digest != digest:
+        raise KeyReused
+    message = run.messages.get(role=Message.Role.USER)
+    return Started(run_id=run.pk, message_id=message.pk, seq=message.seq, is_repeated=True)
+
+
+def _make_way(
+    session: ChatSession, if_running: IfRunning
+) -> tuple[list[tuple[uuid.UUID, str]], list[Envelope]]:
+    """Do what the caller wants done about runs that are active already."""
+    active = active_in(session)
+    if not active:
+        return [], []
+    if if_running == "reject":
+        raise RunActive
+    if if_running == "enqueue":
+        if len(active) >= MAX_QUEUED:
+            raise TooManyQueued
+        return [], []
+    reason: CancelReason = "interrupted" if if_running == "interrupt" else "rolled_back"
+    stored = [envelope for run in active for envelope in _request_cancel(run, reason)]
+    running = [(run.pk, reason) for run in active if run.status == Run.Status.RUNNING]
+    return running, stored
+
+
+@transaction.atomic
+def _cancel(run_id: uuid.UUID, reason: CancelReason) -> tuple[int, list[Envelope]]:
+    run = _lock(run_id)
+    return run.session_id, _request_cancel(run, reason) if run.is_active else []
+
+
+def _request_cancel(run: Run, reason: CancelReason) -> list[Envelope]:
+    """End a queued run at once; ask for the end of a running one."""
+    if run.status == Run.Status.RUNNING:
+        Run.objects.filter(pk=run.pk).update(
+            cancel_requested_at=Coalesce("cancel_requested_at", Now()), cancel_reason=reason
+        )
+        return []
+    terminal = events.RunCancelled(reason=reason)
+    stored = event_log.append_now(_place(run), terminal)
+    end(run, terminal)
+    return stored
+
+
+def _lock(run_id: uuid.UUID) -> Run:
+    session_pk = Run.objects.values_list("session_id", flat=True).get(pk=run_id)
+    ChatSession.objects.select_for_update().get(pk=session_pk)
+    return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
+
+
+def _place(run: Run) -> Place:
+    return Place(
+        session_pk=run.session.pk,
+        session_id=run.session.session_id,
+        run_id=run.pk,
+        attempt=run.attempt,
+    )
+
+
+def _ring(run_id: uuid.UUID) -> None:
+    from chat import tasks
+
+    try:
+        tasks.execute.apply_async((str(run_id),), retry=False)
+    except Exception as error:  # noqa: BLE001 - the reaper rings again
+        logger.warning("The bell for run %s was not heard: %r", run_id, error)

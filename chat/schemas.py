@@ -1,0 +1,169 @@
+"""What the REST API takes and gives, as its OpenAPI description says it."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Field, Schema
+from pydantic import ConfigDict
+
+from chat.commands import IfRunning, MessageText, ModelName
+
+Title = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class Request(Schema):
+    """A request body refuses fields that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Schema):
+    detail: str
+    code: str
+
+
+class SessionIn(Request):
+    session_id: str | None = Field(None, description="Chosen by the client; private to its owner.")
+    title: Title = ""
+    model: ModelName | None = None
+
+
+class SessionChange(Request):
+    title: Title | None = None
+    model: ModelName | None = None
+
+
+class SessionOut(Schema):
+    session_id: str
+    title: str
+    model: str
+    created_at: datetime
+    updated_at: datetime
+    last_seq: int = Field(description="The seq of the session's newest event.")
+    active_run_id: uuid.UUID | None
+
+
+class SessionPage(Schema):
+    items: list[SessionOut]
+    next_cursor: str | None
+
+
+class MessageIn(Request):
+    text: MessageText
+    model: ModelName | None = None
+    if_running: IfRunning = "reject"
+
+
+class MessageOut(Schema):
+    message_id: uuid.UUID = Field(alias="id")
+    run_id: uuid.UUID
+    role: str
+    parts: list[dict[str, Any]]
+    stop_reason: str
+    seq: int
+    created_at: datetime
+
+
+class MessagePage(Schema):
+    items: list[MessageOut]
+    next_before: int | None
+
+
+class RunAccepted(Schema):
+    run_id: uuid.UUID
+    message_id: uuid.UUID
+    seq: int = Field(description="The seq of the user's message; follow the session after it.")
+
+
+class UsageOut(Schema):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    by_class: dict[str, int]
+
+
+class CallOut(Schema):
+    call_id: uuid.UUID
+    attempt: int
+    provider: str
+    model: str
+    served_model: str
+    status: str
+    usage_source: str
+    usage: UsageOut
+    flags: list[str]
+    error_code: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class Timings(Schema):
+    created_at: datetime
+    started_at: datetime | None
+    first_token_at: datetime | None
+    ended_at: datetime | None
+
+
+class RunError(Schema):
+    code: str
+    detail: str
+
+
+class RunOut(Schema):
+    run_id: uuid.UUID
+    session_id: str
+    status: str
+    model: str
+    attempt: int
+    usage: UsageOut
+    cost: str | None = Field(description="USD as a plain decimal; null when nothing is priced.")
+    currency: str
+    estimated: bool
+    unpriced_calls: int
+    calls: list[CallOut]
+    timings: Timings
+    error: RunError | None
+
+
+class ModelPrice(Schema):
+    input: str
+    output: str
+    currency: str = "USD"
+
+
+class ModelOut(Schema):
+    model: str
+    provider: str
+    name: str
+    is_default: bool
+    supports_tools: bool
+    price: ModelPrice | None = Field(description="USD per million tokens; null when unknown.")
+
+
+class ModelList(Schema):
+    items: list[ModelOut]
+    default: str
+
+
+class RunCosts(Schema):
+    run_id: uuid.UUID
+    cost: str | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class SessionCosts(Schema):
+    session_id: str
+    total: str | None
+    currency: str = "USD"
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+    unpriced_calls: int
+    runs: list[RunCosts]
+
+
+class Health(Schema):
+    status: str
+    parts: dict[str, str]

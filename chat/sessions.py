@@ -1,0 +1,167 @@
+"""The one door to a ChatSession: create, find, list, rename, delete, and its history.
+
+Nothing else touches ChatSession.objects on behalf of a caller. Who does not own a session gets
+the same answer as for one that does not exist.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
+
+from chat.models import ChatSession, Message, Run
+from chat.principals import Principal
+
+SESSION_ID = re.compile(r"[A-Za-z0-9._~:@-]{1,128}")
+TITLE_LENGTH = 60
+
+
+class UnknownSession(LookupError):
+    """There is no such session for this principal."""
+
+    def __str__(self) -> str:
+        return "There is no such session"
+
+
+class InvalidSessionId(ValueError):
+    """The id has characters or a length that no session has."""
+
+
+class InvalidCursor(ValueError):
+    """The cursor is none of ours."""
+
+
+class SessionBusy(Exception):
+    """The session has a run that has to be cancelled first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of sessions, newest first, and where the next one starts."""
+
+    sessions: Sequence[ChatSession]
+    next_cursor: str | None
+
+
+def get_for(principal: Principal, session_id: str) -> ChatSession:
+    """Find the principal's own session. Raises UnknownSession."""
+    if not SESSION_ID.fullmatch(session_id):
+        raise UnknownSession(session_id)
+    try:
+        return _described(principal).get(session_id=session_id)
+    except ChatSession.DoesNotExist as error:
+        raise UnknownSession(session_id) from error
+
+
+def create(
+    principal: Principal, *, session_id: str | None = None, title: str = "", model: str = ""
+) -> tuple[ChatSession, bool]:
+    """Create a session, or give the principal's own one of that id; says which.
+
+    Raises InvalidSessionId.
+    """
+    if session_id is not None and not SESSION_ID.fullmatch(session_id):
+        raise InvalidSessionId("A session id has 1 to 128 letters, digits or any of . _ ~ : @ -")
+    chosen = {} if session_id is None else {"session_id": session_id}
+    try:
+        with transaction.atomic():
+            made = ChatSession.objects.create(
+                owner_key=principal.owner_key, title=title, model=model, **chosen
+            )
+        return get_for(principal, made.session_id), True
+    except IntegrityError:
+        return get_for(principal, session_id or ""), False
+
+
+def page_for(principal: Principal, *, limit: int, cursor: str | None) -> Page:
+    """List the principal's sessions, most recently used first. Raises InvalidCursor."""
+    found = _described(principal).order_by("-updated_at", "-id")
+    if cursor:
+        updated_at, pk = _read_cursor(cursor)
+        found = found.filter(Q(updated_at__lt=updated_at) | Q(updated_at=updated_at, pk__lt=pk))
+    rows = list(found[: limit + 1])
+    has_more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, _make_cursor(rows[-1]) if has_more else None)
+
+
+def change(session: ChatSession, *, title: str | None, model: str | None) -> ChatSession:
+    """Rename a session or choose its model; None leaves a field as it is."""
+    changed = {k: v for k, v in (("title", title), ("model", model)) if v is not None}
+    for name, value in changed.items():
+        setattr(session, name, value)
+    session.save(update_fields=list(changed))
+    return session
+
+
+def delete(session: ChatSession) -> None:
+    """Delete a session with its messages and events; what it cost stays in the ledger.
+
+    Raises SessionBusy while a run is active: cancel it first.
+    """
+    with transaction.atomic():
+        locked = ChatSession.objects.select_for_update().get(pk=session.pk)
+        if locked.runs.filter(status__in=Run.ACTIVE).exists():
+            raise SessionBusy(session.session_id)
+        locked.delete()
+
+
+def messages_of(session: ChatSession, *, before: int | None, limit: int) -> list[Message]:
+    """The session's messages, newest first, from before the seq `before`."""
+    found = _shown(session).order_by("-seq")
+    if before is not None:
+        found = found.filter(seq__lt=before)
+    return list(found[:limit])
+
+
+def history_before(session_pk: int, *, seq: int) -> list[Message]:
+    """The conversation up to and with the message of `seq`, oldest first, as a model gets it."""
+    session = ChatSession(pk=session_pk)
+    return list(_shown(session).filter(seq__lte=seq).order_by("seq"))
+
+
+def touch(session: ChatSession, *, first_text: str) -> None:
+    """Move the session to the top of the list; its first message gives it a title."""
+    title = session.title or _title_from(first_text)
+    ChatSession.objects.filter(pk=session.pk).update(updated_at=Now(), title=title)
+
+
+def _described(principal: Principal) -> QuerySet[ChatSession]:
+    active = Run.objects.filter(session=OuterRef("pk"), status__in=Run.ACTIVE)
+    return ChatSession.objects.filter(owner_key=principal.owner_key).annotate(
+        active_run_id=Subquery(active.order_by("queued_seq").values("pk")[:1])
+    )
+
+
+def _shown(session: ChatSession) -> QuerySet[Message]:
+    return Message.objects.filter(session=session).exclude(
+        run__status=Run.Status.CANCELLED, run__cancel_reason="rolled_back"
+    )
+
+
+def _title_from(text: str) -> str:
+    line = " ".join(text.split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    return line[:TITLE_LENGTH].rsplit(" ", 1)[0] + "…"
+
+
+def _make_cursor(session: ChatSession) -> str:
+    text = json.dumps([session.updated_at.isoformat(), session.pk])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, int]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        updated_at, pk = json.loads(base64.urlsafe_b64decode(padded))
+        return datetime.fromisoformat(updated_at), int(pk)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidCursor(cursor) from error

@@ -1,0 +1,14 @@
+"""The HTTP routes."""
+
+from django.urls import path
+
+from chat import views
+from chat.api import api
+
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("s/<str:session_id>", views.page, name="session"),
+    path("health/live", views.live, name="live"),
+    path("health/ready", views.ready, name="ready"),
+    path("", api.urls),
+]

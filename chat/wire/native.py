@@ -1,0 +1,19 @@
+"""The native dialect: one flat JSON object per envelope, on WebSocket and SSE alike."""
+
+import json
+
+from chat.events import Envelope
+
+
+def encode(envelope: Envelope) -> str:
+    """Give the envelope as one line of JSON, its event's fields beside `seq` and the rest."""
+    header = (
+        f'{{"seq":{envelope.seq},"session_id":{json.dumps(envelope.session_id)},'
+        f'"run_id":"{envelope.run_id}","attempt":{envelope.attempt},"at":"{envelope.at}",'
+    )
+    return header + envelope.body[1:]
+
+
+def encode_refusal(*, code: str, detail: str) -> str:
+    """Tell a client that its command was not carried out, and why."""
+    return json.dumps({"type": "refused", "code": code, "detail": detail})

@@ -1,0 +1,174 @@
+"""What a worker process has beside Celery: one event loop for all its runs, and their keepers.
+
+On the loop: the committer, the executions, the reaper, and a listener for cancels. On a thread of
+its own, so that nothing on the loop can delay it: the heartbeat that keeps the leases.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from channels.layers import get_channel_layer
+
+from chat import broadcast, database, execution, leases, runs
+from chat.committer import Committer
+from chat.execution import CANCELS, Execution
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 3.0
+#: A worker that cannot renew its leases stops before somebody else may start.
+SILENT_FOR_TOO_LONG_S = 10.0
+REAP_EVERY_S = 1.0
+#: Runs that end within this time of a shutdown are finished, the others handed back.
+SHUTDOWN_GRACE_S = 5.0
+RETRY_S = 1.0
+
+
+class Worker:
+    """The runs of one process."""
+
+    def __init__(self, *, concurrency: int) -> None:
+        self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._concurrency = concurrency
+        self._running: dict[uuid.UUID, Execution] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = uvloop.new_event_loop()
+        self._is_stopping = threading.Event()
+        self._committer: Committer
+
+    def start(self) -> None:
+        """Start the loop and the heartbeat, each on a thread."""
+        started = threading.Event()
+        threading.Thread(target=self._run_loop, args=(started,), name="runs", daemon=True).start()
+        started.wait()
+        threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True).start()
+
+    def execute(self, run_id: uuid.UUID) -> None:
+        """Execute a run on the loop; returns when it has ended or somebody else has it."""
+        if self._is_stopping.is_set():
+            return
+        asyncio.run_coroutine_threadsafe(self._execute(run_id), self._loop).result()
+
+    def shut_down(self) -> None:
+        """Claim nothing more, let short runs end, hand the others back; then the loop is idle."""
+        self._is_stopping.set()
+        asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
+
+    def _run_loop(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._committer = Committer(worker=self.name)
+        for keeper in (self._committer.run, self._reap_forever, self._listen_forever):
+            self._spawn(_supervised(keeper))
+        self._loop.call_soon(started.set)
+        self._loop.run_forever()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = self._loop.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _execute(self, run_id: uuid.UUID) -> None:
+        executed = await execution.execute(
+            run_id, committer=self._committer, worker=self.name, running=self._running
+        )
+        if executed:
+            await self._start_next(run_id)
+
+    async def _start_next(self, run_id: uuid.UUID) -> None:
+        """A run that waited in the same session may start now."""
+        next_id = await database.read(runs.next_after, run_id)
+        if next_id:
+            runs.ring(next_id)
+
+    async def _reap_forever(self) -> None:
+        while True:
+            await asyncio.sleep(REAP_EVERY_S * (0.75 + secrets.randbelow(100) / 200))
+            if self._is_stopping.is_set():
+                return
+            try:
+                await self._reap()
+            except database.Unavailable as error:
+                logger.warning("The reaper cannot reach the database: %s", error)
+
+    async def _reap(self) -> None:
+        for run_id in await database.read(runs.dead):
+            session_pk, stored = await database.write(runs.end_dead, run_id)
+            if stored:
+                logger.warning("Run %s was left by a dead worker and has been ended", run_id)
+                await broadcast.publish(session_pk, stored)
+        room = self._concurrency - len(self._running)
+        for run_id in (await database.read(runs.unclaimed))[: max(room, 0)]:
+            # Not through the broker: it may be the very thing that is down.
+            if run_id not in self._running:
+                self._spawn(self._execute(run_id))
+
+    async def _listen_forever(self) -> None:
+        """Hear of cancels at once; the heartbeat would tell too, seconds later."""
+        layer = get_channel_layer()
+        while True:
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(broadcast.WORKERS_GROUP, channel)
+                while True:
+                    self._hear(await layer.receive(channel))
+            except Exception as error:  # noqa: BLE001 - whatever Redis does, listen again
+                broadcast.failures.add(error)
+                await asyncio.sleep(RETRY_S)
+
+    def _hear(self, message: dict[str, str]) -> None:
+        if message.get("type") == "cancel":
+            self._stop(uuid.UUID(message["run_id"]), message["reason"])
+
+    def _stop(self, run_id: uuid.UUID, reason: str) -> None:
+        found = self._running.get(run_id)
+        if found:
+            found.stop(reason if reason in CANCELS else "requested")  # type: ignore[arg-type]
+
+    def _beat_forever(self) -> None:
+        heard_at = time.monotonic()
+        while True:
+            time.sleep(HEARTBEAT_S)
+            try:
+                held = database.in_thread(leases.beat, worker=self.name)
+            except database.Unavailable as error:
+                logger.warning("The heartbeat cannot reach the database: %s", error)
+                if time.monotonic() - heard_at > SILENT_FOR_TOO_LONG_S:
+                    self._loop.call_soon_threadsafe(self._stop_all, "lease_lost")
+            else:
+                heard_at = time.monotonic()
+                self._loop.call_soon_threadsafe(self._compare, held)
+
+    def _compare(self, held: dict[uuid.UUID, str | None]) -> None:
+        for run_id, reason in held.items():
+            if reason:
+                self._stop(run_id, reason)
+
+    def _stop_all(self, reason: execution.Stop) -> None:
+        for found in list(self._running.values()):
+            found.stop(reason)
+
+    async def _drain(self) -> None:
+        running = [found.task for found in self._running.values() if found.task]
+        if running:
+            await asyncio.wait(running, timeout=SHUTDOWN_GRACE_S)
+        self._stop_all("shutdown")
+
+
+async def _supervised(keeper: Callable[[], Awaitable[None]]) -> None:
+    """Start a keeper again when a bug ends it: without it every run of the process would hang."""
+    while True:
+        try:
+            await keeper()
+        except Exception:
+            logger.exception("%s ended, starting it again", keeper.__qualname__)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return

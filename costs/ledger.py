@@ -1,0 +1,240 @@
+"""The only writer of model calls and ledger entries, and the reader of their sums.
+
+Every function here is to be called inside the transaction that stores the events of the same
+moment, so that what was said and what it cost are kept together or not at all.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from costs import money
+from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+from costs.pricing import Price
+from costs.usage import Usage
+
+
+class ConflictingCharge(Exception):
+    """An entry with this key exists and says something else: two writers charged one call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """Who and what a call is charged to; plain keys, valid after their objects are gone."""
+
+    run_id: uuid.UUID
+    attempt: int
+    session_key: str
+    owner_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """How a model call ended and what it used; `usage` is None when nothing was generated."""
+
+    call_id: uuid.UUID
+    status: ModelCall.Status
+    usage: Usage | None
+    usage_source: ModelCall.UsageSource
+    usage_raw: dict[str, Any]
+    served_model: str = ""
+    provider_request_id: str = ""
+    error_code: str = ""
+    flags: tuple[str, ...] = ()
+    first_token_at: datetime | None = None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """A sum over entries. `amount_pico` is None when nothing at all has a price."""
+
+    amount_pico: int | None
+    prompt_tokens: int
+    completion_tokens: int
+    is_estimated: bool
+    unpriced_calls: int
+
+    @property
+    def amount(self) -> str | None:
+        return money.plain_or_none(self.amount_pico)
+
+
+def open_call(
+    *,
+    call_id: uuid.UUID,
+    payer: Payer,
+    provider: str,
+    model: str,
+    price: Price | None,
+    started_at: datetime,
+) -> None:
+    """Record that a request is about to be sent, so that a crash cannot hide it."""
+    ModelCall.objects.create(
+        id=call_id,
+        run_id=payer.run_id,
+        attempt=payer.attempt,
+        session_key=payer.session_key,
+        owner_key=payer.owner_key,
+        provider=provider,
+        requested_model=model,
+        price=_snapshot(price) if price else None,
+        started_at=started_at,
+    )
+
+
+def keep_usage(*, call_id: uuid.UUID, usage: Usage, first_token_at: datetime | None) -> None:
+    """Keep what an open call has used so far, for the case that its worker dies."""
+    ModelCall.objects.filter(id=call_id, status=ModelCall.Status.OPEN).update(
+        usage_by_class=usage.by_class(),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        usage_source=ModelCall.UsageSource.ESTIMATED,
+        first_token_at=first_token_at,
+    )
+
+
+def close_call(result: CallResult) -> None:
+    """Close a call and charge it. A call that is closed already stays as it is."""
+    call = _locked(result.call_id)
+    if call.status != ModelCall.Status.OPEN:
+        return
+    usage = result.usage or Usage()
+    call.status = result.status
+    call.usage_source = result.usage_source
+    call.usage_raw = result.usage_raw
+    call.usage_by_class = usage.by_class()
+    call.prompt_tokens = usage.prompt_tokens
+    call.completion_tokens = usage.completion_tokens
+    call.served_model = result.served_model[:160]
+    call.provider_request_id = result.provider_request_id[:160]
+    call.error_code = result.error_code
+    call.flags = list(result.flags)
+    call.first_token_at = result.first_token_at
+    call.ended_at = result.ended_at
+    call.save(force_update=True)
+    _charge(call, usage=usage)
+
+
+def _locked(call_id: uuid.UUID) -> ModelCall:
+    return ModelCall.objects.select_for_update(of=("self",)).select_related("price").get(id=call_id)
+
+
+def abandon_calls(*, run_id: uuid.UUID) -> None:
+    """Close what a dead worker left open, and charge what it had used: it was billed."""
+    left = ModelCall.objects.select_for_update().filter(run_id=run_id, status=ModelCall.Status.OPEN)
+    for call in left:
+        call.status = ModelCall.Status.ABANDONED
+        call.flags = [*call.flags, "billing_uncertain"]
+        call.ended_at = timezone.now()
+        call.save(update_fields=["status", "flags", "ended_at"])
+        _charge(call, usage=Usage(**call.usage_by_class))
+
+
+def _charge(call: ModelCall, *, usage: Usage) -> None:
+    price = call.price and Price.from_snapshot(call.price)
+    for token_class, quantity in usage.by_class().items():
+        rate = price and price.rate_pico(token_class, prompt_tokens=usage.prompt_tokens)
+        _insert(call, token_class=token_class, quantity=quantity, rate=rate)
+
+
+def _insert(call: ModelCall, *, token_class: str, quantity: int, rate: int | None) -> None:
+    amount = None if rate is None else money.amount_pico(quantity=quantity, rate_pico_per_m=rate)
+    wanted = {
+        "call_id": call.id,
+        "run_id": call.run_id,
+        "session_key": call.session_key,
+        "owner_key": call.owner_key,
+        "kind": LedgerEntry.Kind.UNPRICED if amount is None else LedgerEntry.Kind.CHARGE,
+        "token_class": token_class,
+        "quantity": quantity,
+        "rate_pico_per_m": rate,
+        "amount_pico": amount,
+        "currency": call.price.currency if call.price else "USD",
+        "is_estimate": call.usage_source != ModelCall.UsageSource.PROVIDER,
+        "price": None if amount is None else call.price,
+        "call_started_at": call.started_at,
+    }
+    key = f"call:{call.id}:final:{token_class}"
+    entry, created = LedgerEntry.objects.get_or_create(idempotency_key=key, defaults=wanted)
+    if not created and (entry.quantity, entry.amount_pico) != (quantity, amount):
+        raise ConflictingCharge(f"{key} is charged already with another amount")
+
+
+def _snapshot(price: Price) -> PriceSnapshot:
+    with transaction.atomic():
+        found, _ = PriceSnapshot.objects.get_or_create(
+            digest=price.digest,
+            defaults={
+                "source": price.source,
+                "provider": price.provider,
+                "model": price.model,
+                "currency": price.currency,
+                "rates": price.as_json()["rates"],
+            },
+        )
+    return found
+
+
+def total_of_run(run_id: uuid.UUID) -> Total:
+    """Sum the charges of one run over all its attempts."""
+    return totals_by_run([run_id]).get(run_id, NOTHING)
+
+
+def totals_by_run(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Total]:
+    """Sum the charges of several runs, in one query for the money and one for the tokens."""
+    ids = list(run_ids)
+    return _totals("run_id", Q(run_id__in=ids))
+
+
+def total_of_session(session_key: str) -> Total:
+    """Sum the charges of a chat session."""
+    return _totals("session_key", Q(session_key=session_key)).get(session_key, NOTHING)
+
+
+def calls_of_run(run_id: uuid.UUID) -> list[ModelCall]:
+    """The model calls of a run in the order they were made."""
+    return list(ModelCall.objects.filter(run_id=run_id).order_by("started_at", "id"))
+
+
+NOTHING = Total(
+    amount_pico=None, prompt_tokens=0, completion_tokens=0, is_estimated=False, unpriced_calls=0
+)
+
+
+def _totals(field: str, where: Q) -> dict[Any, Total]:
+    calls = (
+        ModelCall.objects.filter(where)
+        .values(field)
+        .annotate(
+            prompt=Sum("prompt_tokens"),
+            completion=Sum("completion_tokens"),
+            estimates=Count("id", filter=~Q(usage_source="provider") & Q(prompt_tokens__gt=0)),
+        )
+    )
+    money_rows = (
+        LedgerEntry.objects.filter(where)
+        .values(field)
+        .annotate(
+            amount=Sum("amount_pico"),
+            unpriced=Count("call_id", filter=Q(kind="unpriced"), distinct=True),
+        )
+    )
+    amounts = {row[field]: row for row in money_rows}
+    return {row[field]: _total(row, amounts.get(row[field])) for row in calls}
+
+
+def _total(calls: dict[str, Any], entries: dict[str, Any] | None) -> Total:
+    return Total(
+        amount_pico=entries["amount"] if entries else None,
+        prompt_tokens=calls["prompt"] or 0,
+        completion_tokens=calls["completion"] or 0,
+        is_estimated=bool(calls["estimates"]),
+        unpriced_calls=entries["unpriced"] if entries else 0,
+    )

@@ -1,0 +1,179 @@
+"""The rows of the ledger: model calls, prices as they were believed, and charges.
+
+Nothing here points at a user or a chat session by foreign key: the ledger outlives both.
+"""
+
+import uuid
+from typing import Any, NoReturn
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class WrittenOnce(Exception):
+    """A row of the ledger was to be changed or deleted."""
+
+
+class WrittenOnceQuerySet(models.QuerySet[Any]):
+    def update(self, **values: Any) -> NoReturn:
+        raise WrittenOnce(f"{self.model.__name__} rows are never changed")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise WrittenOnce(f"{self.model.__name__} rows are never changed")
+
+    def delete(self) -> NoReturn:
+        raise WrittenOnce(f"{self.model.__name__} rows are never deleted")
+
+
+class WrittenOnceModel(models.Model):
+    """A row that is inserted once and stays as it is."""
+
+    objects = WrittenOnceQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise WrittenOnce(f"{type(self).__name__} rows are never changed")
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise WrittenOnce(f"{type(self).__name__} rows are never deleted")
+
+
+class PriceSnapshot(WrittenOnceModel):
+    """What was believed about a model's price, kept as long as a charge refers to it."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    source = models.CharField(max_length=60)
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=160)
+    currency = models.CharField(max_length=3, default="USD")
+    rates = models.JSONField()
+    recorded_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model} ({self.source})"
+
+
+class ModelCall(models.Model):
+    """One request to a provider: opened before it is sent, closed exactly once."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        COMPLETE = "complete"
+        TRUNCATED = "truncated"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+        ABANDONED = "abandoned"
+
+    class UsageSource(models.TextChoices):
+        PROVIDER = "provider"
+        ESTIMATED = "estimated"
+        NONE = "none"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    run_id = models.UUIDField()
+    attempt = models.PositiveSmallIntegerField()
+    session_key = models.CharField(max_length=200)
+    owner_key = models.CharField(max_length=80)
+    provider = models.CharField(max_length=40)
+    requested_model = models.CharField(max_length=160)
+    served_model = models.CharField(max_length=160, blank=True)
+    provider_request_id = models.CharField(max_length=160, blank=True)
+    #: The price that held when the request was sent; NULL when it was not known.
+    price = models.ForeignKey(PriceSnapshot, models.PROTECT, null=True, blank=True)
+    status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
+    usage_source = models.CharField(max_length=12, choices=UsageSource, default=UsageSource.NONE)
+    usage_raw = models.JSONField(default=dict, blank=True)
+    usage_by_class = models.JSONField(default=dict, blank=True)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    flags = models.JSONField(default=list, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    started_at = models.DateTimeField()
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="model_call_open_has_no_end",
+                condition=Q(status="open", ended_at__isnull=True)
+                | (~Q(status="open") & Q(ended_at__isnull=False)),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["run_id"], name="model_call_run"),
+            models.Index(fields=["session_key", "started_at"], name="model_call_session"),
+            models.Index(fields=["owner_key", "started_at"], name="model_call_owner"),
+            models.Index(fields=["started_at"], name="model_call_open", condition=Q(status="open")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.requested_model} ({self.status})"
+
+
+class LedgerEntry(WrittenOnceModel):
+    """One line of cost: a quantity of one token class at one rate. Never changed, never deleted."""
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge"
+        REVERSAL = "reversal"
+        ADJUSTMENT = "adjustment"
+        UNPRICED = "unpriced"
+
+    idempotency_key = models.CharField(max_length=160, unique=True)
+    call_id = models.UUIDField()
+    run_id = models.UUIDField()
+    session_key = models.CharField(max_length=200)
+    owner_key = models.CharField(max_length=80)
+    kind = models.CharField(max_length=12, choices=Kind)
+    token_class = models.CharField(max_length=24)
+    quantity = models.BigIntegerField()
+    rate_pico_per_m = models.BigIntegerField(null=True)
+    #: Whole 1e-12 USD; NULL when the model has no known price.
+    amount_pico = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, default="USD")
+    is_estimate = models.BooleanField(default=False)
+    price = models.ForeignKey(PriceSnapshot, models.PROTECT, null=True)
+    reverses = models.OneToOneField("self", models.PROTECT, null=True)
+    call_started_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name_plural = "ledger entries"
+        constraints = [
+            models.CheckConstraint(
+                name="ledger_charge_is_priced",
+                condition=~Q(kind="charge")
+                | Q(quantity__gte=0, amount_pico__gte=0, price__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="ledger_unpriced_has_no_amount",
+                condition=Q(kind="unpriced", amount_pico__isnull=True)
+                | (~Q(kind="unpriced") & Q(amount_pico__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="ledger_reversal_names_entry",
+                condition=Q(kind="reversal", reverses__isnull=False)
+                | (~Q(kind="reversal") & Q(reverses__isnull=True)),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["run_id"], name="ledger_run"),
+            models.Index(fields=["call_id"], name="ledger_call"),
+            models.Index(fields=["session_key", "call_started_at"], name="ledger_session"),
+            models.Index(fields=["owner_key", "call_started_at"], name="ledger_owner"),
+            models.Index(fields=["call_started_at"], name="ledger_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.idempotency_key

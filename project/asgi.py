@@ -1,0 +1,19 @@
+"""What daphne serves: HTTP through Django, WebSocket through the chat's consumers."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402 - needs Django's apps to be ready
+
+from chat.routing import websocket_application  # noqa: E402
+
+# Without an application of its own, a task would be sent to Celery's default broker.
+from project.celery import app as celery_app  # noqa: E402
+
+__all__ = ["application", "celery_app"]
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
