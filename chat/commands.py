@@ -9,7 +9,8 @@ from chat import strict_json
 from chat.parts import Value
 
 MAX_TEXT_BYTES = 32 * 1024
-MAX_FRAME_BYTES = 64 * 1024
+#: Room for the longest message with every character written as an escape.
+MAX_FRAME_BYTES = 128 * 1024
 
 IfRunning = Literal["reject", "enqueue", "interrupt", "rollback"]
 

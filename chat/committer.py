@@ -27,7 +27,7 @@ STORAGE_PATIENCE_S = 30.0
 PUBLISH_BACKLOG = 1000
 
 #: Work for the transaction that stores a buffer's events; it is given their envelopes.
-Write = Callable[[Sequence[Envelope]], None]
+Write = Callable[[Sequence[Envelope]], object]
 
 
 class LeaseLost(Exception):

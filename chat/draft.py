@@ -7,7 +7,7 @@ events.
 import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from chat import events
 from chat.events import Event
@@ -35,9 +35,18 @@ class Draft:
     parts: list[Part] = field(default_factory=list)
     _open: _Open | None = None
 
+    def begin(self, kind: Literal["text", "reasoning"]) -> Generator[Event, None, _Open]:
+        """Open a part of this kind, after closing another; one that is open goes on."""
+        if self._open is None or self._open.kind != kind:
+            yield from self.close()
+            self._open = _Open(kind, len(self.parts))
+            started = events.TextStarted if kind == "text" else events.ReasoningStarted
+            yield started(message_id=self.message_id, part=self._open.part)
+        return self._open
+
     def text(self, delta: str, *, tokens: int, cost: str | None) -> Iterator[Event]:
         """Add to the text, after closing whatever else was open."""
-        opened = yield from self._enter("text")
+        opened = yield from self.begin("text")
         opened.text.append(delta)
         yield events.TextDelta(
             message_id=self.message_id, part=opened.part, delta=delta, tokens=tokens, cost=cost
@@ -45,7 +54,7 @@ class Draft:
 
     def reasoning(self, delta: str, *, tokens: int, cost: str | None) -> Iterator[Event]:
         """Add to the reasoning that stands before the next text."""
-        opened = yield from self._enter("reasoning")
+        opened = yield from self.begin("reasoning")
         opened.text.append(delta)
         yield events.ReasoningDelta(
             message_id=self.message_id, part=opened.part, delta=delta, tokens=tokens, cost=cost
@@ -121,14 +130,6 @@ class Draft:
         for tool_call_id in self._unanswered():
             yield from self.tool_result(tool_call_id=tool_call_id, content=NOT_RUN, is_error=True)
 
-    def _enter(self, kind: str) -> Generator[Event, None, _Open]:
-        if self._open is None or self._open.kind != kind:
-            yield from self.close()
-            self._open = _Open(kind, len(self.parts))
-            started = events.TextStarted if kind == "text" else events.ReasoningStarted
-            yield started(message_id=self.message_id, part=self._open.part)
-        return self._open
-
     def _unanswered(self) -> dict[str, str]:
         answered = {p.tool_call_id for p in self.parts if isinstance(p, ToolResultPart)}
         return {
@@ -142,30 +143,35 @@ def replay(message_id: str, happened: Iterable[Event]) -> Draft:
     """Rebuild the draft of an attempt from its events, so that it can be finished properly."""
     draft = Draft(message_id=message_id)
     for event in happened:
-        list(_again(draft, event))
+        _written(draft, event)
+        _called(draft, event)
     return draft
 
 
-def _again(draft: Draft, event: Event) -> Iterator[Event]:
+def _written(draft: Draft, event: Event) -> None:
     match event:
+        case events.TextStarted():
+            list(draft.begin("text"))
+        case events.ReasoningStarted():
+            list(draft.begin("reasoning"))
         case events.TextDelta():
-            yield from draft.text(event.delta, tokens=0, cost=None)
+            list(draft.text(event.delta, tokens=0, cost=None))
         case events.ReasoningDelta():
-            yield from draft.reasoning(event.delta, tokens=0, cost=None)
-        case events.ToolCallStarted():
-            yield from draft.tool_call(tool_call_id=event.tool_call_id, name=event.name)
-        case events.ToolCallDelta():
-            yield from draft.tool_arguments(event.delta, tokens=0, cost=None)
+            list(draft.reasoning(event.delta, tokens=0, cost=None))
         case events.TextEnded() | events.ReasoningEnded() | events.ToolCallEnded():
-            yield from draft.close()
-        case events.ToolResult():
-            yield from draft.tool_result(
-                tool_call_id=event.tool_call_id, content=event.content, is_error=False
-            )
-        case events.ToolFailed():
-            yield from draft.tool_result(
-                tool_call_id=event.tool_call_id, content=event.error, is_error=True
-            )
+            list(draft.close())
+
+
+def _called(draft: Draft, event: Event) -> None:
+    match event:
+        case events.ToolCallStarted():
+            list(draft.tool_call(tool_call_id=event.tool_call_id, name=event.name))
+        case events.ToolCallDelta():
+            list(draft.tool_arguments(event.delta, tokens=0, cost=None))
+        case events.ToolResult(tool_call_id=tool_call_id, content=content):
+            list(draft.tool_result(tool_call_id=tool_call_id, content=content, is_error=False))
+        case events.ToolFailed(tool_call_id=tool_call_id, error=error):
+            list(draft.tool_result(tool_call_id=tool_call_id, content=error, is_error=True))
 
 
 def _arguments(text: str) -> dict[str, Any] | None:

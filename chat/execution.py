@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 #: somebody else's.
 Stop = CancelReason | Literal["shutdown", "lease_lost"]
 CANCELS = ("requested", "interrupted", "rolled_back", "disconnected")
+_STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "content_filter"}
 INTERNAL_ERROR = "Something went wrong on our side. The text so far has been kept."
 
 
@@ -94,7 +95,8 @@ class Execution:
             async for piece in said:
                 for event in self._events(piece):
                     await self.buffer.put(event)
-        await self._end(events.RunFinished(), stop_reason="stop")
+        reason = _STOP_REASONS.get(self._meter.finish_reason, "stop")
+        await self._end(events.RunFinished(stop_reason=reason), stop_reason=reason)
 
     def _make_meter(self, carried: ledger.Total) -> Meter:
         provider, name = catalog.resolve(self.claim.model)

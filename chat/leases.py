@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from chat.event_log import Place
@@ -101,7 +102,7 @@ def expired() -> Q:
     return Q(status=Run.Status.RUNNING, lease_expires_at__lt=Now())
 
 
-def _expiry() -> ExpressionWrapper:
+def _expiry() -> Combinable:
     return ExpressionWrapper(Now() + Value(LEASE), output_field=DateTimeField())
 
 
@@ -120,7 +121,7 @@ def _claimed(run_id: uuid.UUID) -> Claim:
     )
 
 
-def ago(seconds: float) -> ExpressionWrapper:
+def ago(seconds: float) -> Combinable:
     """A moment in the past by the database's clock."""
     return ExpressionWrapper(
         Now() - Value(timedelta(seconds=seconds)), output_field=DateTimeField()

@@ -39,6 +39,8 @@ class Meter:
     price: Price | None
     #: What earlier attempts cost: it was billed, so it stays in the run's total.
     carried: ledger.Total = ledger.NOTHING
+    #: Why the last call ended, in the provider's words: stop, length, content_filter ...
+    finish_reason: str = ""
     _settled: Usage = field(default_factory=Usage)
     _settled_pico: int = 0
     _is_estimated: bool = False
@@ -201,6 +203,7 @@ class CallMeter:
             cost=money.plain_or_none(amount),
             is_estimated=is_estimated,
         )
+        self.meter.finish_reason = self.finish_reason
         self.meter.settle(
             usage=usage or Usage(),
             amount_pico=amount,
@@ -216,7 +219,7 @@ class CallMeter:
             return counted, ModelCall.UsageSource.PROVIDER, _flags(self._raw, counted)
         if status == Status.FAILED and not self.has_output:
             return None, ModelCall.UsageSource.NONE, ()
-        flags = ("zero_usage",) if self._raw else ()
+        flags: tuple[str, ...] = ("zero_usage",) if self._raw else ()
         if status in (Status.FAILED, Status.TRUNCATED):
             flags += ("billing_uncertain",)
         return self.usage, ModelCall.UsageSource.ESTIMATED, flags

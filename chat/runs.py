@@ -9,23 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
-from chat import broadcast, database, draft, event_log, events, leases, parts, sessions
+from chat import broadcast, database, event_log, events, parts, sessions
 from chat.commands import IfRunning, SendMessage
 from chat.event_log import Place
 from chat.events import CancelReason, Envelope
 from chat.models import ChatSession, Message, Run
 from chat.parts import TextPart
 from chat.principals import Principal
-from costs import ledger
 
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 20
-#: A queued run that no worker has claimed for so long was not heard of.
-UNHEARD_S = 3.0
 
 # Apart from the loop: Celery's client blocks for a second and more while Redis is away.
 _doorbell = ThreadPoolExecutor(2, thread_name_prefix="doorbell")
@@ -135,54 +131,6 @@ def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
     return first[0] if first and first[1] == Run.Status.QUEUED else None
 
 
-def unclaimed() -> list[uuid.UUID]:
-    """Runs that some worker should claim now: never heard of, or left by a dead worker."""
-    unheard = Q(status=Run.Status.QUEUED, created_at__lt=leases.ago(UNHEARD_S))
-    left = leases.expired() & Q(has_effects=False, attempt__lt=Run.MAX_ATTEMPTS)
-    found = Run.objects.filter(unheard | left, cancel_requested_at__isnull=True)
-    return list(found.order_by("created_at").values_list("pk", flat=True)[:100])
-
-
-def dead() -> list[uuid.UUID]:
-    """Runs of dead workers that cannot be tried again and have to be ended."""
-    hopeless = Q(has_effects=True) | Q(attempt__gte=Run.MAX_ATTEMPTS) | _CANCELLED
-    found = Run.objects.filter(leases.expired() & hopeless)
-    return list(found.values_list("pk", flat=True)[:100])
-
-
-_CANCELLED = Q(cancel_requested_at__isnull=False)
-
-
-@transaction.atomic
-def end_dead(run_id: uuid.UUID) -> tuple[int, list[Envelope]]:
-    """End the run of a dead worker with the text it had shown, and charge what it had used.
-
-    Gives the session's key and the events to publish; none when somebody else was first.
-    """
-    run = _lock(run_id)
-    if not Run.objects.filter(leases.expired(), pk=run_id).exists():
-        return run.session_id, []
-    place = _place(run)
-    happened = event_log.read_run(
-        session_pk=place.session_pk, session_id=place.session_id, run_id=run_id
-    )
-    attempt = [e.event for e in happened if e.attempt == run.attempt]
-    ledger.abandon_calls(run_id=run_id)
-    was_cancelled = run.cancel_requested_at is not None
-    closing = _closing_events(attempt, stop_reason="cancelled" if was_cancelled else "failed")
-    terminal: events.Terminal
-    if was_cancelled:
-        terminal = events.RunCancelled.model_validate({"reason": run.cancel_reason or "requested"})
-    else:
-        terminal = events.RunFailed(
-            code="worker_lost", message="The worker was lost before the answer was complete."
-        )
-    stored = event_log.append_now(place, *closing, terminal)
-    store_message(run_id, stored)
-    end(run, terminal)
-    return place.session_pk, stored
-
-
 def end(run: Run, terminal: events.Terminal) -> None:
     """Bring a run's row to the state that its terminal event says."""
     values: dict[str, object] = {"status": Run.Status.FINISHED}
@@ -216,33 +164,10 @@ def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:
             )
 
 
-def _closing_events(
-    attempt: Sequence[events.Event], *, stop_reason: events.StopReason
-) -> list[events.Event]:
-    started = [e for e in attempt if isinstance(e, events.MessageStarted)]
-    is_complete = any(
-        isinstance(e, events.MessageCompleted) and e.role == "assistant" for e in attempt
-    )
-    started = [e for e in started if e.role == "assistant"]
-    if not started or is_complete:
-        return []
-    answer = draft.replay(started[0].message_id, attempt)
-    closing = list(answer.finish())
-    return [
-        *closing,
-        events.MessageCompleted(
-            message_id=answer.message_id,
-            role="assistant",
-            parts=answer.parts,
-            stop_reason=stop_reason,
-        ),
-    ]
-
-
 @transaction.atomic
 def _start(
     session_pk: int, command: SendMessage, model: str
-) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, str]]]:
+) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, CancelReason]]]:
     session = ChatSession.objects.select_for_update().get(pk=session_pk)
     digest = _digest(command, model)
     if command.idempotency_key:
@@ -259,7 +184,7 @@ def _start(
     )
     message_id = uuid.uuid4()
     stored += event_log.append_now(
-        _place(run),
+        place_of(run),
         events.RunQueued(model=model),
         events.MessageStarted(message_id=str(message_id), role="user"),
         events.MessageCompleted(
@@ -286,7 +211,7 @@ def _repeated(run: Run, digest: str) -> Started:
 
 def _make_way(
     session: ChatSession, if_running: IfRunning
-) -> tuple[list[tuple[uuid.UUID, str]], list[Envelope]]:
+) -> tuple[list[tuple[uuid.UUID, CancelReason]], list[Envelope]]:
     """Do what the caller wants done about runs that are active already."""
     active = active_in(session)
     if not active:
@@ -305,7 +230,7 @@ def _make_way(
 
 @transaction.atomic
 def _cancel(run_id: uuid.UUID, reason: CancelReason) -> tuple[int, list[Envelope]]:
-    run = _lock(run_id)
+    run = lock(run_id)
     return run.session_id, _request_cancel(run, reason) if run.is_active else []
 
 
@@ -317,18 +242,20 @@ def _request_cancel(run: Run, reason: CancelReason) -> list[Envelope]:
         )
         return []
     terminal = events.RunCancelled(reason=reason)
-    stored = event_log.append_now(_place(run), terminal)
+    stored = event_log.append_now(place_of(run), terminal)
     end(run, terminal)
     return stored
 
 
-def _lock(run_id: uuid.UUID) -> Run:
+def lock(run_id: uuid.UUID) -> Run:
+    """Lock a run and its session, in the order that everybody keeps."""
     session_pk = Run.objects.values_list("session_id", flat=True).get(pk=run_id)
     ChatSession.objects.select_for_update().get(pk=session_pk)
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
 
 
-def _place(run: Run) -> Place:
+def place_of(run: Run) -> Place:
+    """Where the events of a run go."""
     return Place(
         session_pk=run.session.pk,
         session_id=run.session.session_id,

@@ -60,6 +60,11 @@ def get_for(principal: Principal, session_id: str) -> ChatSession:
         raise UnknownSession(session_id) from error
 
 
+def of_channel(*, session_id: str, epoch: str) -> ChatSession | None:
+    """Find a session by what its SSE channel is named after, whoever owns it."""
+    return ChatSession.objects.filter(session_id=session_id, epoch=epoch).first()
+
+
 def create(
     principal: Principal, *, session_id: str | None = None, title: str = "", model: str = ""
 ) -> tuple[ChatSession, bool]:

@@ -33,7 +33,7 @@ def channel_of(session: ChatSession) -> str:
     return f"{session.session_id}.{session.epoch}"
 
 
-class SessionChannelManager(ChannelManagerBase):  # type: ignore[misc]
+class SessionChannelManager(ChannelManagerBase):
     """The single point that decides who may read which channel: the owner, his sessions."""
 
     def get_channels_for_request(
@@ -49,7 +49,7 @@ class SessionChannelManager(ChannelManagerBase):  # type: ignore[misc]
         return True
 
 
-class LogStorage(StorageBase):  # type: ignore[misc]
+class LogStorage(StorageBase):
     """Reads the event log as django-eventstream's storage; only the committer writes it."""
 
     def append_event(self, channel: str, event_type: str, data: Any) -> StreamEvent:
@@ -74,8 +74,9 @@ def requested_position(request: HttpRequest, session: ChatSession) -> int | None
     Raises positions.InvalidPosition. A position in another session's log is none at all.
     """
     # A signed token in the query is not part of what we offer, and a broken one would crash.
-    request.GET = request.GET.copy()
-    request.GET.pop("es-meta", None)
+    query = request.GET.copy()
+    query.pop("es-meta", None)
+    request.GET = query  # type: ignore[assignment]  # typed as immutable, for handlers
     channel = channel_of(session)
     try:
         wanted = EventRequest(request, view_kwargs={"channel": channel})
@@ -83,7 +84,7 @@ def requested_position(request: HttpRequest, session: ChatSession) -> int | None
         raise positions.InvalidPosition(str(error)) from error
     if wanted.channel_last_ids:
         return positions.parse(wanted.channel_last_ids[channel])
-    after = request.GET.get("after")
+    after = query.get("after")
     return None if after is None else positions.parse(after)
 
 

@@ -12,12 +12,13 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvloop
 from channels.layers import get_channel_layer
 
-from chat import broadcast, database, execution, leases, runs
+from chat import broadcast, database, execution, leases, recovery, runs
 from chat.committer import Committer
 from chat.execution import CANCELS, Execution
 
@@ -42,14 +43,20 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
         self._is_stopping = threading.Event()
+        self._is_closed = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._committer: Committer
 
     def start(self) -> None:
         """Start the loop and the heartbeat, each on a thread."""
         started = threading.Event()
-        threading.Thread(target=self._run_loop, args=(started,), name="runs", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._run_loop, args=(started,), name="runs", daemon=True),
+            threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
         started.wait()
-        threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True).start()
 
     def execute(self, run_id: uuid.UUID) -> None:
         """Execute a run on the loop; returns when it has ended or somebody else has it."""
@@ -62,6 +69,14 @@ class Worker:
         self._is_stopping.set()
         asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
 
+    def close(self) -> None:
+        """Stop at once, as a dying process would; runs are left to the reapers of others."""
+        self._is_stopping.set()
+        self._is_closed.set()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        for thread in self._threads:
+            thread.join()
+
     def _run_loop(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         self._committer = Committer(worker=self.name)
@@ -69,9 +84,11 @@ class Worker:
             self._spawn(_supervised(keeper))
         self._loop.call_soon(started.set)
         self._loop.run_forever()
+        self._loop.run_until_complete(self._end_tasks())
+        self._loop.close()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -99,13 +116,13 @@ class Worker:
                 logger.warning("The reaper cannot reach the database: %s", error)
 
     async def _reap(self) -> None:
-        for run_id in await database.read(runs.dead):
-            session_pk, stored = await database.write(runs.end_dead, run_id)
+        for run_id in await database.read(recovery.dead):
+            session_pk, stored = await database.write(recovery.end_dead, run_id)
             if stored:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
                 await broadcast.publish(session_pk, stored)
         room = self._concurrency - len(self._running)
-        for run_id in (await database.read(runs.unclaimed))[: max(room, 0)]:
+        for run_id in (await database.read(recovery.unclaimed))[: max(room, 0)]:
             # Not through the broker: it may be the very thing that is down.
             if run_id not in self._running:
                 self._spawn(self._execute(run_id))
@@ -134,8 +151,7 @@ class Worker:
 
     def _beat_forever(self) -> None:
         heard_at = time.monotonic()
-        while True:
-            time.sleep(HEARTBEAT_S)
+        while not self._is_closed.wait(HEARTBEAT_S):
             try:
                 held = database.in_thread(leases.beat, worker=self.name)
             except database.Unavailable as error:
@@ -154,6 +170,11 @@ class Worker:
     def _stop_all(self, reason: execution.Stop) -> None:
         for found in list(self._running.values()):
             found.stop(reason)
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _drain(self) -> None:
         running = [found.task for found in self._running.values() if found.task]

@@ -138,9 +138,11 @@ def abandon_calls(*, run_id: uuid.UUID) -> None:
 
 
 def _charge(call: ModelCall, *, usage: Usage) -> None:
-    price = call.price and Price.from_snapshot(call.price)
+    price = Price.from_snapshot(call.price) if call.price else None
     for token_class, quantity in usage.by_class().items():
-        rate = price and price.rate_pico(token_class, prompt_tokens=usage.prompt_tokens)
+        rate = None
+        if price:
+            rate = price.rate_pico(token_class, prompt_tokens=usage.prompt_tokens)
         _insert(call, token_class=token_class, quantity=quantity, rate=rate)
 
 

@@ -55,7 +55,7 @@ class Gate:
         return True
 
 
-class Server(daphne.server.Server):  # type: ignore[misc]
+class Server(daphne.server.Server):
     """daphne's server with a gate before each connection."""
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -99,7 +99,7 @@ def _abort(protocol: Any) -> None:
         transport.abortConnection()
 
 
-class Daphne(CommandLineInterface):  # type: ignore[misc]
+class Daphne(CommandLineInterface):
     """daphne's command line with this server."""
 
     server_class = Server

@@ -49,7 +49,7 @@ async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIte
         stream_mode=STREAM_MODES,
     )
     try:
-        async with aclosing(stream):  # type: ignore[type-var]
+        async with aclosing(stream):
             async for mode, payload in stream:
                 for piece in translator.translate(mode, payload):
                     yield piece

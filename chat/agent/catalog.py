@@ -79,4 +79,6 @@ def _offer(provider: Provider, name: str) -> Offer:
 
 
 def _rate(price: Price | None, token_class: str) -> str | None:
-    return money.plain_or_none(price and price.rate_pico(token_class, prompt_tokens=0))
+    if price is None:
+        return None
+    return money.plain_or_none(price.rate_pico(token_class, prompt_tokens=0))

@@ -133,4 +133,5 @@ def _new_text(chunk: ChatGenerationChunk) -> str:
 def _pause_s(retry: int, failure: AgentError) -> float:
     if failure.retry_after_s is not None:
         return failure.retry_after_s
-    return min(FIRST_PAUSE_S * 2**retry, LONGEST_PAUSE_S) * (0.5 + random.random() / 2)
+    pause_s = min(FIRST_PAUSE_S * 2.0**retry, LONGEST_PAUSE_S)
+    return float(pause_s * random.uniform(0.5, 1))

@@ -89,8 +89,10 @@ def _shortened(text: str) -> str:
 
 def _custom(payload: Any) -> Piece:
     match payload:
-        case {"progress": {"step": int(step), **rest}}:
-            return pieces.Progress(step, rest.get("total"), str(rest.get("message", "")))
+        case {"progress": {"step": int(step), "total": int(total), "message": str(message)}}:
+            return pieces.Progress(step, total, message)
+        case {"progress": {"step": int(step)}}:
+            return pieces.Progress(step)
         case {"tool_progress": {"name": str(name), "text": str(text)}}:
             return pieces.ToolProgress(name, text)
         case {"name": str(name), "data": data}:

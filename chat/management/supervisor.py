@@ -64,12 +64,11 @@ class Supervisor:
         while not self._is_stopping:
             started_at = time.monotonic()
             code = await self._run_once(child)
-            if self._is_stopping:
-                return
             if time.monotonic() - started_at > STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            self._write_line("up", f"{child.name} ended with {code}, again in {pause_s:g} s")
-            await asyncio.sleep(pause_s)
+            if not self._is_stopping:
+                self._write_line("up", f"{child.name} ended with {code}, again in {pause_s:g} s")
+                await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _run_once(self, child: Child) -> int:

@@ -37,9 +37,9 @@ def build_at(model: str, *, base_url: str | None, api_key: str) -> MeteredChatOp
     return MeteredChatOpenAI(
         model=model,
         base_url=base_url,
-        api_key=api_key,  # type: ignore[arg-type]  # pydantic makes it a SecretStr
+        api_key=api_key,
         temperature=settings.ENV.llm_temperature,
-        max_tokens=settings.ENV.llm_max_tokens,  # type: ignore[call-arg]  # a pydantic alias
+        max_tokens=settings.ENV.llm_max_tokens,
         timeout=settings.ENV.llm_timeout_s,
         # Retries inside the client would be requests that nobody counts.
         max_retries=0,

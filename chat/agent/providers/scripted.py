@@ -82,12 +82,12 @@ def _prompt_tokens(messages: list[BaseMessage], tools: Any) -> int:
 
 
 def _text(piece: str) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=AIMessageChunk(piece))
+    return ChatGenerationChunk(message=AIMessageChunk(content=piece))
 
 
 def _tool_call(wanted: Script, position: int) -> ChatGenerationChunk:
     called = tool_call_chunk(name=wanted.tool, args=wanted.args, id=f"call_{position}", index=0)
-    return ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[called]))
+    return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[called]))
 
 
 def _end(prompt_tokens: int, completion_tokens: int, reason: str) -> ChatGenerationChunk:
@@ -96,7 +96,7 @@ def _end(prompt_tokens: int, completion_tokens: int, reason: str) -> ChatGenerat
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
     }
-    message = AIMessageChunk("", response_metadata={WIRE_USAGE: usage})
+    message = AIMessageChunk(content="", response_metadata={WIRE_USAGE: usage})
     info = {"finish_reason": reason, "model_name": MODEL}
     return ChatGenerationChunk(message=message, generation_info=info)
 

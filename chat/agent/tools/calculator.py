@@ -62,7 +62,7 @@ def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-def _power(base: float, exponent: float) -> float:
+def _power(base: Any, exponent: Any) -> Any:
     if abs(exponent) * max(1, abs(int(base)).bit_length()) > MAX_BITS:
         raise ValueError("the result is too large")
     return base**exponent
