@@ -61,6 +61,7 @@ def session_costs(session: ChatSession) -> SessionCosts:
             RunCosts(
                 run_id=run_id,
                 cost=of_run.amount,
+                estimated=of_run.is_estimated,
                 prompt_tokens=of_run.prompt_tokens,
                 completion_tokens=of_run.completion_tokens,
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from chat import broadcast, database, event_log, leases
@@ -56,7 +56,10 @@ class RunBuffer:
     committer: "Committer"
     _entries: list[Entry] = field(default_factory=list)
     _writes: list[Write] = field(default_factory=list)
+    #: Done when what waits now is committed; made only when somebody wants to know.
     _done: asyncio.Future[None] | None = None
+    #: The same for what the committer has taken last.
+    _in_flight: asyncio.Future[None] | None = None
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _error: Exception | None = None
 
@@ -95,19 +98,19 @@ class RunBuffer:
         """
         if self._error:
             raise self._error
-        if not self._entries and not self._writes:
-            return
-        if self._done is None:
-            self._done = asyncio.get_running_loop().create_future()
-        done = self._done
-        self.committer.wake(self, is_urgent=True)
-        await asyncio.shield(done)
+        if self._entries or self._writes:
+            self._done = self._done or asyncio.get_running_loop().create_future()
+            self.committer.wake(self, is_urgent=True)
+        done = self._done or self._in_flight
+        if done:
+            await asyncio.shield(done)
 
     def take(self) -> _Batch:
         """Hand over everything for one transaction."""
         done = self._done or asyncio.get_running_loop().create_future()
         batch = _Batch(self, self._entries, self._writes, done)
         self._entries, self._writes, self._done = [], [], None
+        self._in_flight = done
         self._room.set()
         return batch
 
@@ -145,9 +148,12 @@ class Committer:
 
     async def run(self) -> None:
         """Commit and publish until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish_all())
-            tasks.create_task(self._commit_all())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._publish_all())
+                tasks.create_task(self._commit_all())
+        finally:
+            self._thread.submit(connection.close)
 
     async def _commit_all(self) -> None:
         committed_at = 0.0

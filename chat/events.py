@@ -54,6 +54,8 @@ class MessageStarted(Value):
     type: Literal["message.started"] = "message.started"
     message_id: str
     role: Literal["user", "assistant"]
+    #: The key that the client sent the message with, so that it knows its own.
+    idempotency_key: str | None = None
 
 
 class MessageCompleted(Value):

@@ -25,7 +25,17 @@ KEEP_EVERY_S = 2.0
 KEEP_EVERY_TOKENS = 500
 
 Status = ModelCall.Status
-Ended = tuple[events.Event, Write | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedCall:
+    """What there is to tell, to store and to add up of a call that has ended."""
+
+    event: events.ModelCallFinished
+    write: Write
+    usage: Usage
+    amount_pico: int | None
+    finish_reason: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +56,7 @@ class Meter:
     _is_estimated: bool = False
     _unpriced_calls: int = 0
     _open: "CallMeter | None" = None
-    _ended: list[Ended] = field(default_factory=list)
+    _ended: list[EndedCall] = field(default_factory=list)
 
     async def open_call(self, *, prompt: str, messages: int) -> "CallMeter":
         """Record, durably, that a request is about to be sent."""
@@ -96,26 +106,26 @@ class Meter:
             unpriced_calls=self.carried.unpriced_calls + self._unpriced_calls,
         )
 
-    def settle(
-        self, *, usage: Usage, amount_pico: int | None, is_estimated: bool, tell: Ended
-    ) -> None:
-        """Take over what a call used when it ends, and what there is to tell and store."""
-        self._open = None
-        self._settled += usage
-        self._settled_pico += amount_pico or 0
-        self._is_estimated |= is_estimated
-        self._unpriced_calls += usage.total_tokens > 0 and amount_pico is None
-        self._ended += [tell, (self.total(), None)]
+    def end(self, ended: "EndedCall") -> None:
+        """Take note of a call that has ended; it is told and settled by `tell_ended`."""
+        self._ended.append(ended)
 
     def tell_ended(self) -> None:
-        """Tell of calls that have ended, once all they said has been told.
+        """Settle the calls that have ended, once all that they said has been told.
 
         A call ends when its last piece has been read, and that is before the agent has passed
-        the piece on.
+        the piece on; until then its estimate stands.
         """
         ended, self._ended = self._ended, []
-        for event, write in ended:
-            self.buffer.add(event, write)
+        for call in ended:
+            self._open = None
+            self._settled += call.usage
+            self._settled_pico += call.amount_pico or 0
+            self._is_estimated |= call.event.is_estimated
+            self._unpriced_calls += call.usage.total_tokens > 0 and call.amount_pico is None
+            self.finish_reason = call.finish_reason
+            self.buffer.add(call.event, call.write)
+            self.buffer.add(self.total())
 
     def _amount_pico(self) -> int | None:
         opened = self._open.amount_pico if self._open else None
@@ -203,12 +213,14 @@ class CallMeter:
             cost=money.plain_or_none(amount),
             is_estimated=is_estimated,
         )
-        self.meter.finish_reason = self.finish_reason
-        self.meter.settle(
-            usage=usage or Usage(),
-            amount_pico=amount,
-            is_estimated=is_estimated,
-            tell=(finished, lambda _: ledger.close_call(result)),
+        self.meter.end(
+            EndedCall(
+                event=finished,
+                write=lambda _: ledger.close_call(result),
+                usage=usage or Usage(),
+                amount_pico=amount,
+                finish_reason=self.finish_reason,
+            )
         )
 
     def _final_usage(

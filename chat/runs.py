@@ -186,7 +186,9 @@ def _start(
     stored += event_log.append_now(
         place_of(run),
         events.RunQueued(model=model),
-        events.MessageStarted(message_id=str(message_id), role="user"),
+        events.MessageStarted(
+            message_id=str(message_id), role="user", idempotency_key=command.idempotency_key
+        ),
         events.MessageCompleted(
             message_id=str(message_id), role="user", parts=[TextPart(text=command.text)]
         ),

@@ -149,6 +149,7 @@ class ModelList(Schema):
 class RunCosts(Schema):
     run_id: uuid.UUID
     cost: str | None
+    estimated: bool
     prompt_tokens: int
     completion_tokens: int
 

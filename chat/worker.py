@@ -17,6 +17,7 @@ from typing import Any
 
 import uvloop
 from channels.layers import get_channel_layer
+from django.db import connection
 
 from chat import broadcast, database, execution, leases, recovery, runs
 from chat.committer import Committer
@@ -161,6 +162,7 @@ class Worker:
             else:
                 heard_at = time.monotonic()
                 self._loop.call_soon_threadsafe(self._compare, held)
+        connection.close()
 
     def _compare(self, held: dict[uuid.UUID, str | None]) -> None:
         for run_id, reason in held.items():

@@ -11,9 +11,4 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - needs Django's a
 
 from chat.routing import websocket_application  # noqa: E402
 
-# Without an application of its own, a task would be sent to Celery's default broker.
-from project.celery import app as celery_app  # noqa: E402
-
-__all__ = ["application", "celery_app"]
-
 application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
