@@ -83,7 +83,7 @@ class Command(BaseCommand):
         return password
 
     async def _wait_until_ready(self, model_url: str | None) -> None:
-        host = "127.0.0.1" if self.env.host in ("0.0.0.0", "::") else self.env.host  # noqa: S104
+        host = "127.0.0.1" if self.env.host in ("0.0.0.0", "::") else self.env.host  # noqa: S104  # nosec B104
         wanted = [f"http://{_bracketed(host)}:{self.ports[0]}/health/ready"]
         wanted += [f"{model_url}/health"] if model_url else []
         deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
@@ -198,7 +198,7 @@ def _web(number: int, sockets: list[int], environment: dict[str, str]) -> Child:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # nosec B310 - http
             return bool(response.status == 200)
     except OSError:
         return False

@@ -1,0 +1,66 @@
+"""Wrong configuration, found at start and named with the way out."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from chat.agent.providers import PROVIDERS
+
+
+@register()
+def check_access(**_: Any) -> list[CheckMessage]:
+    """Nobody but the developer may reach a server that is open or shows its insides."""
+    env = settings.ENV
+    found: list[CheckMessage] = []
+    if env.auth == "open" and not env.is_loopback:
+        found.append(
+            Error(
+                f"AUTH=open would let everybody at {env.host!r} read and pay for everything.",
+                hint="Set AUTH=required, or HOST=127.0.0.1 for your own machine.",
+                id="chat.E001",
+            )
+        )
+    if env.debug and not env.is_loopback:
+        found.append(
+            Error(
+                f"DEBUG is on while the server listens at {env.host!r}.",
+                hint="Set DEBUG=0.",
+                id="chat.E002",
+            )
+        )
+    if not env.is_loopback and not env.allowed_hosts:
+        found.append(
+            Error(
+                f"The server listens at {env.host!r}, and no host name is allowed.",
+                hint="Set ALLOWED_HOSTS to the names that clients use, separated by commas.",
+                id="chat.E003",
+            )
+        )
+    return found
+
+
+@register()
+def check_provider(**_: Any) -> list[CheckMessage]:
+    """The provider that is asked for must be there, and have what it needs."""
+    wanted = settings.ENV.llm_provider
+    if not wanted:
+        return []
+    if wanted not in PROVIDERS:
+        return [
+            Error(
+                f"LLM_PROVIDER={wanted!r} is not known.",
+                hint=f"Known are: {', '.join(PROVIDERS)}.",
+                id="chat.E004",
+            )
+        ]
+    # `manage.py up` starts the local model and tells its children where it is.
+    if wanted != "local" and not PROVIDERS[wanted].is_available():
+        return [
+            Warning(
+                f"LLM_PROVIDER={wanted} cannot be used as things are; another one will answer.",
+                hint="Set its API key, for example OPENAI_API_KEY, or its base URL.",
+                id="chat.W001",
+            )
+        ]
+    return []

@@ -1,0 +1,97 @@
+"""The admin of costs: everything can be looked up, nothing can be changed."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from costs import money
+from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+
+if TYPE_CHECKING:
+    AnyModelAdmin = admin.ModelAdmin[Any]
+else:
+    # Generic for the type checker alone.
+    AnyModelAdmin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(AnyModelAdmin):
+    """Lists and shows rows; has no way to add, change or delete one."""
+
+    # Counting all rows of a large table takes longer than showing a page of it.
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ModelCall)
+class ModelCallAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "provider",
+        "requested_model",
+        "status",
+        "usage_source",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "started_at",
+    )
+    list_filter = ("status", "usage_source", "provider")
+    search_fields = ("=id", "=run_id", "=session_key", "=owner_key", "=provider_request_id")
+    ordering = ("-started_at",)
+    readonly_fields = ("cost", "charges")
+
+    @admin.display(description="cost in USD")
+    def cost(self, call: ModelCall) -> str:
+        amounts = LedgerEntry.objects.filter(call_id=call.pk).values_list("amount_pico", flat=True)
+        known = [amount for amount in amounts if amount is not None]
+        return money.plain(sum(known)) if known else "–"
+
+    def charges(self, call: ModelCall) -> SafeString:
+        return format_html('<a href="../../../ledgerentry/?q={}">Ledger entries</a>', call.pk)
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "kind",
+        "token_class",
+        "quantity",
+        "rate",
+        "amount",
+        "currency",
+        "is_estimate",
+        "call_started_at",
+    )
+    list_filter = ("kind", "token_class", "is_estimate")
+    search_fields = ("=run_id", "=call_id", "=session_key", "=owner_key")
+    ordering = ("-id",)
+    readonly_fields = ("rate", "amount")
+
+    @admin.display(description="per million tokens")
+    def rate(self, entry: LedgerEntry) -> str:
+        return money.plain_or_none(entry.rate_pico_per_m) or "unknown"
+
+    @admin.display(description="amount", ordering="amount_pico")
+    def amount(self, entry: LedgerEntry) -> str:
+        return money.plain_or_none(entry.amount_pico) or "unknown"
+
+
+@admin.register(PriceSnapshot)
+class PriceSnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("provider", "model", "source", "currency", "recorded_at")
+    list_filter = ("provider", "source")
+    search_fields = ("model", "=digest")
+    ordering = ("-id",)
