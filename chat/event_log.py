@@ -116,7 +116,7 @@ def _take_seqs(counts: dict[int, int]) -> dict[int, int]:
     # SQLite name the columns of VALUES column1, column2.
     values = ", ".join("(%s, %s)" for _ in counts)
     statement = (
-        "UPDATE chat_chatsession SET last_seq = chat_chatsession.last_seq + taken.column2"  # noqa: S608  # nosec B608 - placeholders only
+        "UPDATE chat_chatsession SET last_seq = chat_chatsession.last_seq + taken.column2"  # noqa: S608  # nosec B608
         f" FROM (VALUES {values}) AS taken WHERE chat_chatsession.id = taken.column1"
         " RETURNING id, last_seq"
     )
@@ -144,7 +144,7 @@ def _insert(rows: list[tuple[Any, ...]]) -> None:
         chunk = rows[start : start + ROWS_PER_INSERT]
         values = ", ".join("(%s, %s, %s, %s, %s, %s, %s)" for _ in chunk)
         statement = (
-            "INSERT INTO chat_eventrecord"  # noqa: S608  # nosec B608 - placeholders only
+            "INSERT INTO chat_eventrecord"  # noqa: S608  # nosec B608
             f" (session_id, seq, run_id, attempt, type, body, at) VALUES {values}"
         )
         with connection.cursor() as cursor:

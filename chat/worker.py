@@ -174,9 +174,10 @@ class Worker:
             found.stop(reason)
 
     async def _end_tasks(self) -> None:
-        for task in self._tasks:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _drain(self) -> None:
         running = [found.task for found in self._running.values() if found.task]

@@ -85,7 +85,7 @@ class Environment(BaseSettings):
         if len(bytes(path)) <= 100:
             return path
         digest = hashlib.sha256(bytes(path)).hexdigest()[:16]
-        return Path("/tmp") / f"chatledger-{digest}.sock"  # noqa: S108  # nosec B108 - mode 0600
+        return Path("/tmp") / f"chatledger-{digest}.sock"  # noqa: S108  # nosec B108
 
     @property
     def uses_embedded_redis(self) -> bool:

@@ -125,16 +125,15 @@ IS_BEHIND_TLS = not DEBUG and not env.is_loopback
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_BEHIND_TLS
 SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if IS_BEHIND_TLS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_BEHIND_TLS
+# Whether that holds for the subdomains too is for those who own the domain to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if IS_BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-_TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_JSON = '{"at":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}'
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": _TEXT if env.log_format == "text" else _JSON}},
+    "formatters": {"line": {"()": f"project.logs.{env.log_format.title()}Formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {

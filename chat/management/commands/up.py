@@ -198,7 +198,7 @@ def _web(number: int, sockets: list[int], environment: dict[str, str]) -> Child:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # nosec B310 - http
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # nosec B310
             return bool(response.status == 200)
     except OSError:
         return False

@@ -1,0 +1,50 @@
+import pytest
+
+from chat import checks
+
+
+class Env:
+    auth = "required"
+    debug = False
+    host = "0.0.0.0"
+    is_loopback = False
+    allowed_hosts = ("chat.example",)
+    llm_provider = ""
+
+
+@pytest.fixture
+def env(settings):
+    settings.ENV = Env()
+    return settings.ENV
+
+
+def test_a_server_that_asks_who_is_there_is_fine(env):
+    assert checks.check_access() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("auth", "open", "chat.E001"),
+        ("debug", True, "chat.E002"),
+        ("allowed_hosts", (), "chat.E003"),
+    ],
+)
+def test_what_would_expose_everything_is_refused(env, name, value, code):
+    setattr(env, name, value)
+    found = checks.check_access()
+    assert [message.id for message in found] == [code]
+    assert found[0].hint
+
+
+def test_an_unknown_provider_is_named_with_those_that_are_known(env):
+    env.llm_provider = "nope"
+    assert checks.check_provider()[0].id == "chat.E004"
+
+
+def test_a_provider_without_its_key_is_a_warning(settings):
+    settings.ENV.llm_provider = "openai"
+    try:
+        assert checks.check_provider()[0].id == "chat.W001"
+    finally:
+        settings.ENV.llm_provider = "scripted"

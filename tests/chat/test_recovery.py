@@ -1,0 +1,162 @@
+"""What is left when workers die, and runs under random failures."""
+
+import contextlib
+import threading
+import time
+from concurrent.futures import CancelledError
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chat import recovery, sessions
+from chat.models import Message, Run
+from chat.worker import Worker
+from costs import ledger
+from tests import driving, invariants
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def expire_leases():
+    Run.objects.filter(status="running").update(
+        lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )
+
+
+def die_in_the_middle(session, text, *, after_characters):
+    """Execute a run on a worker that is gone after so much text; gives the run's id."""
+    worker = Worker(concurrency=5)
+    worker.start()
+    started = driving.send(session, text)
+    thread = threading.Thread(target=_execute_until_death, args=(worker, started.run_id))
+    thread.start()
+    driving.wait_for(lambda: len(driving.text_of(session)) >= after_characters)
+    worker.close()
+    thread.join()
+    return started.run_id
+
+
+def _execute_until_death(worker, run_id):
+    with contextlib.suppress(CancelledError):
+        worker.execute(run_id)
+
+
+def test_a_run_with_output_ends_failed_with_the_text_it_had_shown(session, redis):
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=30)
+    shown = driving.text_of(session)
+    expire_leases()
+    assert recovery.dead() == [run_id]
+    recovery.end_dead(run_id)
+    run = Run.objects.get()
+    assert (run.status, run.error_code) == ("failed", "worker_lost")
+    assert Message.objects.get(role="assistant").parts == [{"type": "text", "text": shown}]
+    total = ledger.total_of_run(run_id)
+    assert total.completion_tokens >= 1
+    assert total.is_estimated
+    invariants.check_session(session)
+
+
+def test_ending_a_dead_run_twice_ends_it_once(session, redis):
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=5)
+    expire_leases()
+    assert recovery.end_dead(run_id)[1]
+    assert not recovery.end_dead(run_id)[1]
+    invariants.check_session(session)
+
+
+def test_a_living_run_is_not_ended(session, worker):
+    started = driving.send(session, "[[tokens=50 delay_ms=5]]")
+    thread = threading.Thread(target=worker.execute, args=(started.run_id,))
+    thread.start()
+    driving.wait_for_status(started.run_id, "running")
+    assert not recovery.end_dead(started.run_id)[1]
+    thread.join()
+    assert Run.objects.get().status == "finished"
+
+
+def test_a_cancelled_run_of_a_dead_worker_ends_cancelled(session, redis):
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=5)
+    driving.cancel(run_id)
+    expire_leases()
+    recovery.end_dead(run_id)
+    assert Run.objects.get().status == "cancelled"
+    invariants.check_session(session)
+
+
+def test_the_reaper_finds_what_the_bell_did_not_reach(session, worker):
+    started = driving.send(session, "[[tokens=3 delay_ms=0]]")
+    Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    driving.wait_for_status(started.run_id, "finished", timeout_s=5)
+    invariants.check_session(session)
+
+
+def test_the_reaper_works_without_redis(session, worker, redis):
+    redis.kill()
+    started = driving.send(session, "[[tokens=3 delay_ms=0]]")
+    Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    driving.wait_for_status(started.run_id, "finished", timeout_s=8)
+    invariants.check_session(session)
+
+
+FAILURES = st.one_of(
+    st.none(),
+    st.tuples(
+        st.sampled_from(["interrupted", "truncated", "timeout", "refused", "secret"]),
+        st.integers(0, 12),
+    ),
+)
+
+
+@given(
+    tokens=st.integers(1, 12),
+    tool=st.booleans(),
+    failure=FAILURES,
+    cancel_after_ms=st.none() | st.integers(0, 60),
+    die_after_ms=st.none() | st.integers(0, 60),
+    second=st.sampled_from([None, "enqueue", "interrupt", "rollback"]),
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_fails_the_invariants_hold(
+    alice, redis, worker, tokens, tool, failure, cancel_after_ms, die_after_ms, second
+):
+    session, _ = sessions.create(alice, model="scripted:demo")
+    script = f"tokens={tokens} delay_ms=4"
+    if tool:
+        script += ' tool=calculator args={"expression":"6*7"}'
+    if failure:
+        script += f" fail={failure[0]} fail_after={failure[1]}"
+    first = Worker(concurrency=5)
+    first.start()
+    started = driving.send(session, f"[[{script}]]")
+    thread = threading.Thread(target=_execute_until_death, args=(first, started.run_id))
+    thread.start()
+    if second:
+        driving.send(session, "[[tokens=2 delay_ms=0]]", if_running=second)
+    if cancel_after_ms is not None:
+        time.sleep(cancel_after_ms / 1000)
+        driving.cancel(started.run_id)
+    if die_after_ms is not None:
+        time.sleep(die_after_ms / 1000)
+    else:
+        thread.join()
+    first.close()
+    thread.join()
+    driving.wait_for(lambda: _recovered(session, worker), timeout_s=20)
+    invariants.check_session(session)
+
+
+def _recovered(session, worker):
+    expire_leases_of_others(worker)
+    Run.objects.filter(status="queued").update(created_at=timezone.now() - timedelta(seconds=10))
+    return not session.runs.filter(status__in=Run.ACTIVE).exists()
+
+
+def expire_leases_of_others(worker):
+    Run.objects.filter(status="running").exclude(worker=worker.name).update(
+        lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )

@@ -1,0 +1,76 @@
+import pytest
+from pydantic import ValidationError
+
+from project.env import Environment
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch):
+    for name in ("DEBUG", "AUTH", "HOST", "PORT", "DATABASE_URL", "SECRET_KEY", "DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("debug", "host", "given", "expected"),
+    [
+        ("1", "127.0.0.1", "", "open"),
+        ("1", "localhost", "", "open"),
+        ("1", "::1", "", "open"),
+        ("0", "127.0.0.1", "", "required"),
+        ("1", "0.0.0.0", "", "required"),
+        ("1", "127.0.0.1", "required", "required"),
+    ],
+)
+def test_only_a_developer_s_own_machine_is_open(monkeypatch, debug, host, given, expected):
+    monkeypatch.setenv("DEBUG", debug)
+    monkeypatch.setenv("HOST", host)
+    monkeypatch.setenv("AUTH", given)
+    assert Environment().auth == expected
+
+
+def test_the_port_may_be_a_list(monkeypatch):
+    monkeypatch.setenv("PORT", "8000,8080")
+    assert Environment().ports == [8000, 8080]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "abc"),
+        ("LLM_TEMPERATURE", "9"),
+        ("WORKER_PROCESSES", "0"),
+        ("AUTH", "maybe"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=f"(?i){name}"):
+        Environment()
+
+
+def test_redis_is_embedded_unless_one_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert Environment().redis_url == f"unix://{tmp_path}/valkey.sock"
+    monkeypatch.setenv("REDIS_HOST", "cache")
+    assert Environment().redis_url == "redis://cache:6379/0"
+    monkeypatch.setenv("REDIS_URL", "redis://other:1/2")
+    assert Environment().redis_url == "redis://other:1/2"
+
+
+def test_a_long_data_directory_still_has_a_short_socket(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / ("x" * 120)))
+    assert len(str(Environment().embedded_redis_socket)) < 100
+
+
+def test_the_secret_key_is_made_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    key = Environment().read_secret_key()
+    assert len(key) > 50
+    assert Environment().read_secret_key() == key
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_is_not_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
+    assert "very-secret" not in repr(Environment())
