@@ -153,7 +153,8 @@ class Committer:
                 tasks.create_task(self._publish_all())
                 tasks.create_task(self._commit_all())
         finally:
-            self._thread.submit(connection.close)
+            # `connection` is another one on each thread, so it is looked up there.
+            self._thread.submit(lambda: connection.close())
 
     async def _commit_all(self) -> None:
         committed_at = 0.0

@@ -9,7 +9,6 @@ from django.db.models import Q
 from chat import draft, event_log, events, leases, runs
 from chat.events import Envelope
 from chat.models import Run
-from costs import ledger
 
 #: A queued run that no worker has claimed for so long was not heard of.
 UNHEARD_S = 3.0
@@ -45,7 +44,6 @@ def end_dead(run_id: uuid.UUID) -> tuple[int, list[Envelope]]:
         session_pk=place.session_pk, session_id=place.session_id, run_id=run_id
     )
     attempt = [e.event for e in happened if e.attempt == run.attempt]
-    ledger.abandon_calls(run_id=run_id)
     was_cancelled = run.cancel_requested_at is not None
     closing = _closing_events(attempt, stop_reason="cancelled" if was_cancelled else "failed")
     terminal: events.Terminal

@@ -18,6 +18,7 @@ from chat.events import CancelReason, Envelope
 from chat.models import ChatSession, Message, Run
 from chat.parts import TextPart
 from chat.principals import Principal
+from costs import ledger
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,8 @@ def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
 
 
 def end(run: Run, terminal: events.Terminal) -> None:
-    """Bring a run's row to the state that its terminal event says."""
+    """Bring a run's row to the state that its terminal event says, and charge what is open."""
+    ledger.abandon_calls(run_id=run.pk)
     values: dict[str, object] = {"status": Run.Status.FINISHED}
     match terminal:
         case events.RunFailed():

@@ -126,6 +126,7 @@ def _locked(call_id: uuid.UUID) -> ModelCall:
     return ModelCall.objects.select_for_update(of=("self",)).select_related("price").get(id=call_id)
 
 
+@transaction.atomic
 def abandon_calls(*, run_id: uuid.UUID) -> None:
     """Close what a dead worker left open, and charge what it had used: it was billed."""
     left = ModelCall.objects.select_for_update().filter(run_id=run_id, status=ModelCall.Status.OPEN)

@@ -10,7 +10,7 @@ from chat.models import EventRecord, Message, Run
 from costs import ledger
 from tests import driving, invariants
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 def execute(worker, session, text, **more):

@@ -17,7 +17,7 @@ from chat.worker import Worker
 from costs import ledger
 from tests import driving, invariants
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 def expire_leases():
