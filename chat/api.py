@@ -251,11 +251,11 @@ async def follow_session(request: CallerRequest, session_id: str) -> StreamingHt
     """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
     session = await database.read(sessions.get_for, request.auth, session_id)
     try:
-        after = sse.requested_position(request, session)
+        wanted = sse.requested_position(request, session)
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
     response = StreamingHttpResponse(
-        sse.stream(session, after=session.last_seq if after is None else after),
+        sse.stream(session, positions.start(session, wanted=wanted)),
         content_type="text/event-stream; charset=utf-8",
     )
     add_default_headers(response, request)

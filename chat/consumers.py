@@ -13,6 +13,7 @@ from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
 from chat.models import ChatSession
+from chat.positions import Start
 from chat.wire import native
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         except sessions.UnknownSession as error:
             await self.close(UNKNOWN_SESSION, str(error))
         else:
-            self._spawn(self._follow(self.session.last_seq if after is None else after))
+            self._spawn(self._follow(positions.start(self.session, wanted=after)))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         # Nothing is awaited here, so that a cancel never waits behind a message.
@@ -76,11 +77,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         self._spawn(self._carry_out(command))
 
-    async def _follow(self, after: int) -> None:
+    async def _follow(self, start: Start) -> None:
         following = hub.follow(
-            session_pk=self.session.pk, session_id=self.session.session_id, after=after
+            session_pk=self.session.pk, session_id=self.session.session_id, after=start.after
         )
         try:
+            if start.reset:
+                await self.send(native.encode_reset(reason=start.reset, after=start.after))
             async with aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
                     for envelope in envelopes:

@@ -19,6 +19,7 @@ from django_eventstream.utils import sse_encode_event
 
 from chat import event_log, hub, positions, principals, sessions
 from chat.models import ChatSession
+from chat.positions import Start
 from chat.principals import Principal
 from chat.wire import native
 
@@ -88,11 +89,16 @@ def requested_position(request: HttpRequest, session: ChatSession) -> int | None
     return None if after is None else positions.parse(after)
 
 
-async def stream(session: ChatSession, *, after: int) -> AsyncIterator[str]:
+async def stream(session: ChatSession, start: Start) -> AsyncIterator[str]:
     """Give the events of a session as SSE text, with keep-alives, until the client leaves."""
     yield OPENING
     channel = channel_of(session)
-    following = hub.follow(session_pk=session.pk, session_id=session.session_id, after=after)
+    if start.reset:
+        lost = {"channels": [channel], "reason": start.reset, "after": start.after}
+        yield sse_encode_event(
+            "stream-reset", lost, event_id=f"{channel}:{start.after}", json_encode=True
+        )
+    following = hub.follow(session_pk=session.pk, session_id=session.session_id, after=start.after)
     async with aclosing(following):  # type: ignore[type-var]
         upcoming: asyncio.Future[Any] | None = None
         try:

@@ -14,6 +14,11 @@ def encode(envelope: Envelope) -> str:
     return header + envelope.body[1:]
 
 
+def encode_reset(*, reason: str, after: int) -> str:
+    """Tell a reader that it has lost its place: load the messages, then go on after `after`."""
+    return json.dumps({"type": "stream.reset", "reason": reason, "after": after})
+
+
 def encode_refusal(*, code: str, detail: str) -> str:
     """Tell a client that its command was not carried out, and why."""
     return json.dumps({"type": "refused", "code": code, "detail": detail})
