@@ -17,9 +17,13 @@ from chat.events import Envelope
 
 logger = logging.getLogger(__name__)
 
+EVENTS_GROUP = "chatledger.events"
 WORKERS_GROUP = "chatledger.workers"
 SEND_TIMEOUT_S = 2.0
 LOG_EVERY_S = 10.0
+
+#: A session's key and its events that have just been committed.
+Fresh = tuple[int, Sequence[Envelope]]
 
 
 class _Failures:
@@ -41,14 +45,14 @@ class _Failures:
 failures = _Failures()
 
 
-def session_group(session_pk: int) -> str:
-    return f"chatledger.session.{session_pk}"
+async def publish(*fresh: Fresh) -> None:
+    """Tell all web processes about events that are in the log now.
 
-
-async def publish(session_pk: int, envelopes: Sequence[Envelope]) -> None:
-    """Tell all web processes that follow this session about events that are in the log."""
-    message = {"type": "events", "session": session_pk, "events": [_pack(e) for e in envelopes]}
-    await _send(session_group(session_pk), message)
+    One message for all sessions: decoding what nobody here follows costs a process far less than
+    a message for each session costs everybody.
+    """
+    packed = [[session_pk, [_pack(e) for e in envelopes]] for session_pk, envelopes in fresh]
+    await _send(EVENTS_GROUP, {"type": "events", "sessions": packed})
 
 
 async def cancel(run_id: uuid.UUID, reason: str) -> None:
@@ -56,10 +60,20 @@ async def cancel(run_id: uuid.UUID, reason: str) -> None:
     await _send(WORKERS_GROUP, {"type": "cancel", "run_id": str(run_id), "reason": reason})
 
 
-def unpack(message: dict[str, Any]) -> list[Envelope]:
-    """Read the envelopes of a message made by `publish`."""
-    names = ("seq", "session_id", "run_id", "attempt", "at", "type", "body")
-    return [Envelope(**dict(zip(names, row, strict=True))) for row in message["events"]]
+def unpack(packed: Sequence[Sequence[Any]]) -> list[Envelope]:
+    """Read a session's envelopes from a message made by `publish`."""
+    return [
+        Envelope(
+            seq=seq,
+            session_id=session_id,
+            run_id=run_id,
+            attempt=attempt,
+            at=at,
+            type=kind,
+            body=body,
+        )
+        for seq, session_id, run_id, attempt, at, kind, body in packed
+    ]
 
 
 def _pack(e: Envelope) -> list[Any]:

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat import broadcast, database, event_log, leases
+from chat.broadcast import Fresh
 from chat.event_log import Entry, Place
 from chat.events import DELTA_TYPES, Envelope, Event, merge
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 WINDOW_S = 0.04
 BUFFER_EVENTS = 1000
 STORAGE_PATIENCE_S = 30.0
-PUBLISH_BACKLOG = 1000
+#: Commits that may wait to be published; what is beyond them is found in the log.
+PUBLISH_BACKLOG = 100
 
 #: Work for the transaction that stores a buffer's events; it is given their envelopes.
 Write = Callable[[Sequence[Envelope]], object]
@@ -133,7 +135,7 @@ class Committer:
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="committer")
-        self._to_publish: asyncio.Queue[tuple[int, list[Envelope]]] = asyncio.Queue(PUBLISH_BACKLOG)
+        self._to_publish: asyncio.Queue[list[Fresh]] = asyncio.Queue(PUBLISH_BACKLOG)
 
     def open(self, place: Place) -> RunBuffer:
         """Give a run its buffer."""
@@ -187,8 +189,7 @@ class Committer:
             logger.exception("A batch of %s runs cannot be stored", len(batches))
             await self._commit_each(batches, error)
         else:
-            for batch, envelopes in zip(batches, stored, strict=True):
-                self._announce(batch, envelopes)
+            self._announce(batches, stored)
 
     async def _commit_each(self, batches: list[_Batch], error: Exception) -> None:
         """One run's bad data must not take the others with it."""
@@ -198,11 +199,15 @@ class Committer:
         for batch in batches:
             await self._commit([batch])
 
-    def _announce(self, batch: _Batch, envelopes: list[Envelope] | None) -> None:
-        _settle(batch, LeaseLost() if envelopes is None else None)
-        if envelopes:
+    def _announce(self, batches: list[_Batch], stored: list[list[Envelope] | None]) -> None:
+        fresh: list[Fresh] = []
+        for batch, envelopes in zip(batches, stored, strict=True):
+            _settle(batch, LeaseLost() if envelopes is None else None)
+            if envelopes:
+                fresh.append((batch.buffer.place.session_pk, envelopes))
+        if fresh:
             try:
-                self._to_publish.put_nowait((batch.buffer.place.session_pk, envelopes))
+                self._to_publish.put_nowait(fresh)
             except asyncio.QueueFull as error:
                 broadcast.failures.add(error)
 
@@ -239,8 +244,7 @@ class Committer:
 
     async def _publish_all(self) -> None:
         while True:
-            session_pk, envelopes = await self._to_publish.get()
-            await broadcast.publish(session_pk, envelopes)
+            await broadcast.publish(*await self._to_publish.get())
 
 
 def _settle(batch: _Batch, error: Exception | None) -> None:

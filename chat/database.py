@@ -5,6 +5,7 @@ single one that stays broken after a database restart. A thousand open streams s
 """
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -45,3 +46,13 @@ async def read(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await write(work, *args, **kwargs)
     except Unavailable:
         return await write(work, *args, **kwargs)
+
+
+def uuid_parameter(value: uuid.UUID) -> uuid.UUID | str:
+    """A UUID as a parameter of a statement written by hand."""
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+def uuid_of(value: uuid.UUID | str) -> uuid.UUID:
+    """A UUID as a statement written by hand gives it back."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(hex=value)

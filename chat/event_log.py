@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from chat import database
 from chat.events import Envelope, Event
 from chat.models import ChatSession, EventRecord
 
@@ -126,11 +127,10 @@ def _take_seqs(counts: dict[int, int]) -> dict[int, int]:
 
 
 def _row(place: Place, entry: Entry, envelope: Envelope) -> tuple[Any, ...]:
-    native = connection.features.has_native_uuid_field
     return (
         place.session_pk,
         envelope.seq,
-        place.run_id if native else place.run_id.hex,
+        database.uuid_parameter(place.run_id),
         place.attempt,
         envelope.type,
         envelope.body,

@@ -8,8 +8,9 @@ in order, also when the layer loses messages, is slow, or is not there at all.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 1000
 COMPARE_EVERY_S = 2.0
-LAYER_TIMEOUT_S = 1.0
 RETRY_S = 1.0
 
 
@@ -76,11 +76,9 @@ class Hub:
 
     def __init__(self) -> None:
         self._subscriptions: dict[int, set[Subscription]] = {}
-        self._joined: set[int] = set()
-        self._channel: str | None = None
         self._keepers: list[asyncio.Task[None]] = []
 
-    async def subscribe(self, session_pk: int, *, after: int) -> Subscription:
+    def subscribe(self, session_pk: int, *, after: int) -> Subscription:
         """Start to queue a session's events; without the layer they are found by comparing."""
         if not self._keepers:
             loop = asyncio.get_running_loop()
@@ -88,49 +86,41 @@ class Hub:
             self._keepers = [loop.create_task(keeper()) for keeper in keepers]
         subscription = Subscription(session_pk, after)
         self._subscriptions.setdefault(session_pk, set()).add(subscription)
-        await self._join(session_pk)
         return subscription
 
-    async def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop queueing; the last reader of a session leaves its group."""
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop queueing."""
         readers = self._subscriptions[subscription.session_pk]
         readers.discard(subscription)
-        if readers:
-            return
-        del self._subscriptions[subscription.session_pk]
-        self._joined.discard(subscription.session_pk)
-        if self._channel:
-            group = broadcast.session_group(subscription.session_pk)
-            await _patiently(get_channel_layer().group_discard(group, self._channel))
-
-    async def _join(self, session_pk: int) -> None:
-        if self._channel is None or session_pk in self._joined:
-            return
-        group = broadcast.session_group(session_pk)
-        if await _patiently(get_channel_layer().group_add(group, self._channel)):
-            self._joined.add(session_pk)
+        if not readers:
+            del self._subscriptions[subscription.session_pk]
 
     async def _receive_forever(self) -> None:
         layer = get_channel_layer()
         while True:
             try:
-                self._joined.clear()
-                self._channel = await layer.new_channel()
-                for session_pk in list(self._subscriptions):
-                    await self._join(session_pk)
+                channel = await layer.new_channel()
+                await layer.group_add(broadcast.EVENTS_GROUP, channel)
+                self._mark_all_stale()
                 while True:
-                    self._distribute(await layer.receive(self._channel))
+                    self._distribute(await layer.receive(channel))
             except Exception as error:  # noqa: BLE001 - whatever Redis does, receive again
-                self._channel = None
                 broadcast.failures.add(error)
                 await asyncio.sleep(RETRY_S)
 
-    def _distribute(self, message: dict[str, object]) -> None:
-        readers = self._subscriptions.get(message["session"])  # type: ignore[call-overload]
-        if readers:
-            envelopes = broadcast.unpack(message)
+    def _mark_all_stale(self) -> None:
+        """What happened before the channel was there is in the log."""
+        for readers in self._subscriptions.values():
             for subscription in readers:
-                subscription.offer(envelopes)
+                subscription.mark_stale()
+
+    def _distribute(self, message: dict[str, Any]) -> None:
+        for session_pk, packed in message.get("sessions", ()):
+            readers = self._subscriptions.get(session_pk)
+            if readers:
+                envelopes = broadcast.unpack(packed)
+                for subscription in readers:
+                    subscription.offer(envelopes)
 
     async def _compare_forever(self) -> None:
         """Find what the layer lost: also a last message that no later one betrays."""
@@ -144,8 +134,6 @@ class Hub:
     async def _compare(self) -> None:
         if not self._subscriptions:
             return
-        for session_pk in self._subscriptions.keys() - self._joined:
-            await self._join(session_pk)
         last = await database.read(event_log.last_seqs, list(self._subscriptions))
         for session_pk, readers in self._subscriptions.items():
             for subscription in readers:
@@ -161,7 +149,7 @@ async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterat
     A reader that falls behind gets neighbouring deltas joined.
     """
     hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
-    subscription = await hub.subscribe(session_pk, after=after)
+    subscription = hub.subscribe(session_pk, after=after)
     try:
         while True:
             async for page in _stored(session_id, subscription):
@@ -169,7 +157,7 @@ async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterat
             async for fresh in _live(subscription):
                 yield fresh
     finally:
-        await hub.unsubscribe(subscription)
+        hub.unsubscribe(subscription)
 
 
 async def _stored(session_id: str, subscription: Subscription) -> AsyncIterator[list[Envelope]]:
@@ -197,14 +185,3 @@ async def _live(subscription: Subscription) -> AsyncIterator[list[Envelope]]:
             return
         subscription.position = fresh[-1].seq
         yield merge_envelopes(fresh)
-
-
-async def _patiently(request: Awaitable[None]) -> bool:
-    """Wait for the layer, but not long; says whether it did what was asked."""
-    try:
-        async with asyncio.timeout(LAYER_TIMEOUT_S):
-            await request
-    except Exception as error:  # noqa: BLE001 - the log has everything without the layer
-        broadcast.failures.add(error)
-        return False
-    return True

@@ -86,7 +86,7 @@ class Meter:
     @property
     def completion_tokens(self) -> int:
         """The run's output so far, with the estimate of the call that is open."""
-        opened = self._open.usage.completion_tokens if self._open else 0
+        opened = self._open.output_tokens if self._open else 0
         return self.carried.completion_tokens + self._settled.completion_tokens + opened
 
     @property
@@ -153,20 +153,36 @@ class CallMeter:
     _kept_at: float = field(default_factory=time.monotonic)
     _kept_tokens: int = 0
     _is_closed: bool = False
+    _prompt_pico: int = 0
+    _output_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        price = self.meter.price
+        if price:
+            self._prompt_pico = price.total_pico(Usage(input=self.prompt_tokens)) or 0
+            self._output_rate = price.rate_pico("output", prompt_tokens=self.prompt_tokens)
 
     @property
     def has_output(self) -> bool:
         return self._pieces > 0
 
     @property
-    def usage(self) -> Usage:
+    def output_tokens(self) -> int:
         """The estimate so far. Most providers send a token a piece, a few send more at once."""
-        output = max(self._pieces, -(-self._milli_tokens // 1000))
-        return Usage(input=self.prompt_tokens, output=output)
+        return max(self._pieces, -(-self._milli_tokens // 1000))
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(input=self.prompt_tokens, output=self.output_tokens)
 
     @property
     def amount_pico(self) -> int | None:
-        return self.meter.price.total_pico(self.usage) if self.meter.price else None
+        """What the estimate costs; asked for with every token, so the rates are kept at hand."""
+        if self._output_rate is None:
+            return None
+        return self._prompt_pico + money.amount_pico(
+            quantity=self.output_tokens, rate_pico_per_m=self._output_rate
+        )
 
     def output(self, text: str) -> None:
         """Count a piece of output that has just arrived."""
@@ -237,7 +253,7 @@ class CallMeter:
         return self.usage, ModelCall.UsageSource.ESTIMATED, flags
 
     def _keep_now_and_then(self) -> None:
-        used = self.usage.completion_tokens
+        used = self.output_tokens
         now = time.monotonic()
         is_due = (
             now - self._kept_at >= KEEP_EVERY_S or used - self._kept_tokens >= KEEP_EVERY_TOKENS

@@ -75,7 +75,8 @@ class Run(models.Model):
     MAX_ATTEMPTS = 3
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="runs")
+    #: The index on session and place serves it.
+    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="runs", db_index=False)
     #: The place of the run in its session; runs execute in this order.
     queued_seq = models.BigIntegerField()
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
@@ -143,8 +144,10 @@ class Message(models.Model):
         ASSISTANT = "assistant"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="messages")
-    run = models.ForeignKey(Run, models.CASCADE, related_name="messages")
+    session = models.ForeignKey(
+        ChatSession, models.CASCADE, related_name="messages", db_index=False
+    )
+    run = models.ForeignKey(Run, models.CASCADE, related_name="messages", db_index=False)
     role = models.CharField(max_length=10, choices=Role)
     #: See chat/parts.py.
     parts = models.JSONField()
@@ -174,7 +177,7 @@ class EventQuerySet(models.QuerySet[Any]):
 class EventRecord(models.Model):
     """One event of a session's log. Written once, by chat/event_log.py alone."""
 
-    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="events")
+    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="events", db_index=False)
     seq = models.BigIntegerField()
     run_id = models.UUIDField()
     attempt = models.PositiveSmallIntegerField()

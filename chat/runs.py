@@ -80,7 +80,7 @@ async def start(session: ChatSession, command: SendMessage, *, model: str) -> St
     started, stored, cancelled = await database.write(_start, session.pk, command, model)
     if started.is_repeated:
         return started
-    await broadcast.publish(session.pk, stored)
+    await broadcast.publish((session.pk, stored))
     for run_id, reason in cancelled:
         await broadcast.cancel(run_id, reason)
     ring(started.run_id)
@@ -91,7 +91,7 @@ async def cancel(run: Run, reason: CancelReason = "requested") -> None:
     """Stop a run, wherever it is; a run that has ended stays as it is."""
     session_pk, stored = await database.write(_cancel, run.pk, reason)
     if stored:
-        await broadcast.publish(session_pk, stored)
+        await broadcast.publish((session_pk, stored))
     else:
         await broadcast.cancel(run.pk, reason)
 

@@ -1,11 +1,13 @@
 """What Celery calls: one task, one call."""
 
+import gc
 import uuid
 from typing import Any
 
 from celery import shared_task, signals
 from django.conf import settings
 
+from chat.agent import agent
 from chat.worker import Worker
 
 _worker: list[Worker] = []
@@ -13,6 +15,10 @@ _worker: list[Worker] = []
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
+    agent.warm_up()
+    # What is loaded by now stays; searching it for garbage would stop all streams for 0.2 s.
+    gc.collect()
+    gc.freeze()
     worker = Worker(concurrency=settings.ENV.worker_concurrency)
     worker.start()
     _worker.append(worker)

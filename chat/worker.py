@@ -121,7 +121,7 @@ class Worker:
             session_pk, stored = await database.write(recovery.end_dead, run_id)
             if stored:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
-                await broadcast.publish(session_pk, stored)
+                await broadcast.publish((session_pk, stored))
         room = self._concurrency - len(self._running)
         for run_id in (await database.read(recovery.unclaimed))[: max(room, 0)]:
             # Not through the broker: it may be the very thing that is down.

@@ -32,11 +32,13 @@ class Usage:
 
     @property
     def prompt_tokens(self) -> int:
-        return sum(getattr(self, name) for name in PROMPT_CLASSES)
+        plain = self.input + self.input_audio
+        cached = self.cache_read + self.cache_read_audio
+        return plain + cached + self.cache_write_5m + self.cache_write_1h
 
     @property
     def completion_tokens(self) -> int:
-        return sum(getattr(self, name) for name in COMPLETION_CLASSES)
+        return self.output + self.reasoning + self.output_audio
 
     @property
     def total_tokens(self) -> int:

@@ -73,7 +73,10 @@ def _database() -> dict[str, Any]:
             # A deferred transaction that turns into a writer fails at once, whatever the timeout.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                " PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=4000;"
+            ),
         }
         # Threads share a file; a test database in memory would be one for each connection.
         config["TEST"] = {"NAME": env.data_dir / "test.sqlite3"}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from django.utils import timezone
 from langchain.agents import create_agent
 from langchain.agents.middleware import wrap_tool_call
 from langchain.agents.middleware.types import ToolCallRequest
@@ -16,7 +17,9 @@ from langgraph.types import Command
 from chat.agent import catalog, history, prompts
 from chat.agent.errors import AgentError, classify
 from chat.agent.history import Turn
+from chat.agent.metered import Metered
 from chat.agent.pieces import Piece
+from chat.agent.providers.contract import Provider
 from chat.agent.tools import TOOLS
 from chat.agent.translate import STREAM_MODES, Translator
 from chat.metering import Meter
@@ -35,15 +38,9 @@ async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIte
     provider, name = catalog.resolve(model)
     chat_model = provider.build(name)
     chat_model.measure_with(meter)
-    graph = create_agent(
-        chat_model,
-        tools=list(TOOLS.values()) if provider.has_tools else [],
-        system_prompt=prompts.read(provider.prompt),
-        middleware=[_guarded],
-    )
     kept = history.within(turns, window_tokens=provider.window_tokens)
     translator = Translator()
-    stream = graph.astream(
+    stream = _graph(provider, chat_model).astream(
         {"messages": history.to_langchain(kept)},
         {"recursion_limit": STEP_LIMIT},
         stream_mode=STREAM_MODES,
@@ -60,6 +57,23 @@ async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIte
         if failure is None:
             raise
         raise failure from error
+
+
+def warm_up() -> None:
+    """Load what the first answer would otherwise wait for: clients, graphs, prices."""
+    model = catalog.default_model()
+    provider, name = catalog.resolve(model)
+    _graph(provider, provider.build(name))
+    catalog.price_of(model, at=timezone.now())
+
+
+def _graph(provider: Provider, chat_model: Metered) -> Any:
+    return create_agent(
+        chat_model,
+        tools=list(TOOLS.values()) if provider.has_tools else [],
+        system_prompt=prompts.read(provider.prompt),
+        middleware=[_guarded],
+    )
 
 
 @wrap_tool_call

@@ -96,17 +96,61 @@ def _text_sent(message: BaseMessage) -> str:
     return str(message.text) + (json.dumps(called) if called else "")
 
 
+class _Silence:
+    """Ends the wait of the task that made it when nothing has come for `limit_s`.
+
+    The client's own timeout is kept alive by comments, and a timer for each token would cost more
+    than the token: this one looks now and then how long ago the last one was.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._heard_at = self._loop.time()
+        self._is_waiting = False
+        self.is_broken = False
+        self._timer = self._loop.call_later(limit_s, self._look)
+
+    async def next_of(self, source: AsyncIterator[ChatGenerationChunk]) -> ChatGenerationChunk:
+        self._is_waiting = True
+        self._heard_at = self._loop.time()
+        chunk = await anext(source)
+        self._is_waiting = False
+        return chunk
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left_s = self._heard_at + self._limit_s - self._loop.time()
+        if not self._is_waiting:
+            left_s = self._limit_s
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._look)
+        elif self._task:
+            self.is_broken = True
+            self._task.cancel()
+
+
 async def _until_silent(
     source: AsyncIterator[ChatGenerationChunk], limit_s: float
-) -> AsyncIterator[ChatGenerationChunk]:
-    # The client's own timeout is kept alive by comments; this one counts what arrives.
-    while True:
-        try:
-            async with asyncio.timeout(limit_s):
-                chunk = await anext(source)
-        except StopAsyncIteration:
-            return
-        yield chunk
+) -> AsyncGenerator[ChatGenerationChunk, None]:
+    """Pass the chunks on. Raises TimeoutError when nothing comes for `limit_s`."""
+    silence = _Silence(limit_s)
+    try:
+        while True:
+            yield await silence.next_of(source)
+    except StopAsyncIteration:
+        return
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not silence.is_broken or task is None:
+            raise
+        task.uncancel()
+        raise TimeoutError from None
+    finally:
+        silence.stop()
 
 
 def _count(call: CallMeter, chunk: ChatGenerationChunk) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI, AsyncStream
 
 from chat.agent.metered import WIRE_USAGE, Metered
 from chat.agent.providers.contract import Provider
@@ -32,9 +33,29 @@ class MeteredChatOpenAI(Metered, ChatOpenAI):
         return converted
 
 
+class _PlainCompletions:
+    """The client's chat completions, streamed as plain dicts.
+
+    The client would build a pydantic object of each chunk, which LangChain turns back into a dict
+    at once: a quarter of all the time that a streamed token costs.
+    """
+
+    def __init__(self, client: AsyncOpenAI) -> None:
+        self._client = client
+
+    async def create(self, **payload: Any) -> AsyncStream[object]:
+        return await self._client.post(
+            "/chat/completions",
+            body=payload,
+            cast_to=object,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
+
+
 def build_at(model: str, *, base_url: str | None, api_key: str) -> MeteredChatOpenAI:
     """Make a chat model for an OpenAI-compatible server."""
-    return MeteredChatOpenAI(
+    chat_model = MeteredChatOpenAI(
         model=model,
         base_url=base_url,
         api_key=api_key,
@@ -51,6 +72,8 @@ def build_at(model: str, *, base_url: str | None, api_key: str) -> MeteredChatOp
         silence_limit_s=settings.ENV.llm_timeout_s,
         retries=settings.ENV.llm_max_retries,
     )
+    chat_model.async_client = _PlainCompletions(chat_model.root_async_client)
+    return chat_model
 
 
 def _build(model: str) -> MeteredChatOpenAI:
