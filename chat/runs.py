@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from celery import current_app
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
@@ -269,9 +270,8 @@ def place_of(run: Run) -> Place:
 
 
 def _ring(run_id: uuid.UUID) -> None:
-    from chat import tasks
-
     try:
-        tasks.execute.apply_async((str(run_id),), retry=False)
+        # By its name: who asks for a run knows nothing of those who execute it.
+        current_app.send_task("chat.execute", (str(run_id),), retry=False)
     except Exception as error:  # noqa: BLE001 - the reaper rings again
         logger.warning("The bell for run %s was not heard: %r", run_id, error)
