@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 EVENTS_GROUP = "chatledger.events"
 WORKERS_GROUP = "chatledger.workers"
-SEND_TIMEOUT_S = 2.0
+SEND_TIMEOUT_S = 1.0
 LOG_EVERY_S = 10.0
 
 #: A session's key and its events that have just been committed.

@@ -52,13 +52,14 @@ class Execution:
     _stop: Stop | None = None
     _has_effects: bool = False
     _is_told: bool = False
+    _is_ending: bool = False
 
     def __post_init__(self) -> None:
         self._draft = Draft(message_id=str(uuid.uuid4()))
 
     def stop(self, reason: Stop) -> None:
-        """End the attempt as soon as possible; the first reason counts."""
-        if self._stop is None and self.task is not None:
+        """End the attempt as soon as possible; the first reason counts, and none after its end."""
+        if self._stop is None and self.task is not None and not self._is_ending:
             self._stop = reason
             self.task.cancel()
 
@@ -191,6 +192,7 @@ class Execution:
     async def _end(self, terminal: events.Terminal, *, stop_reason: StopReason) -> None:
         """Close everything that is open and commit the end of the run in one transaction."""
         run_id = self.claim.place.run_id
+        self._is_ending = True
         if self._is_told:
             for event in self._draft.finish():
                 self.buffer.add(event)
@@ -206,6 +208,14 @@ class Execution:
             )
         self.buffer.add(terminal, lambda _: runs.end(Run(pk=run_id), terminal))
         await self._flush()
+        meter = self._meter
+        logger.info(
+            "Run %s: %s, %s output tokens, %s USD",
+            run_id,
+            terminal.type,
+            meter.completion_tokens if meter else 0,
+            meter.cost if meter else None,
+        )
 
     def _tell_costs(self) -> None:
         if self._meter:

@@ -88,9 +88,12 @@ def _select(columns: str, table: str, keys: Sequence[object], *, worker: bool = 
     return f"SELECT {columns} FROM {table} WHERE id IN ({places}) {ours} ORDER BY id {lock}"  # noqa: S608  # nosec B608
 
 
-def beat(*, worker: str) -> dict[uuid.UUID, str | None]:
-    """Renew all leases of a worker; says which runs it has and why one is to stop, if it is."""
-    mine = Run.objects.filter(worker=worker, status=Run.Status.RUNNING)
+def beat(run_ids: Sequence[uuid.UUID], *, worker: str) -> dict[uuid.UUID, str | None]:
+    """Renew a worker's leases of these runs; says which it has and why one is to stop, if it is.
+
+    Only what is really being executed is renewed: a run that got lost in its worker is found.
+    """
+    mine = Run.objects.filter(pk__in=run_ids, worker=worker, status=Run.Status.RUNNING)
     mine.update(lease_expires_at=_expiry())
     rows = mine.values_list("pk", "cancel_requested_at", "cancel_reason")
     return {pk: (reason if requested_at else None) for pk, requested_at, reason in rows}

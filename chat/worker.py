@@ -154,7 +154,7 @@ class Worker:
         heard_at = time.monotonic()
         while not self._is_closed.wait(HEARTBEAT_S):
             try:
-                held = database.in_thread(leases.beat, worker=self.name)
+                held = database.in_thread(leases.beat, list(self._running), worker=self.name)
             except database.Unavailable as error:
                 logger.warning("The heartbeat cannot reach the database: %s", error)
                 if time.monotonic() - heard_at > SILENT_FOR_TOO_LONG_S:

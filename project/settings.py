@@ -141,6 +141,6 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         name: {"level": env.log_level, "propagate": True}
-        for name in ("project", "chat", "costs", "celery")
+        for name in ("project", "chat", "costs")
     },
 }

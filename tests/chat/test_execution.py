@@ -1,6 +1,7 @@
 """Golden runs: what is in the log, the messages and the ledger after a run of each kind."""
 
 import threading
+import time
 
 import pytest
 from django.db import connection
@@ -146,6 +147,18 @@ def test_a_cancel_is_heard_without_the_layer(worker, session, monkeypatch, redis
     driving.cancel(started.run_id)
     driving.wait_for_status(started.run_id, "cancelled", timeout_s=5)
     thread.join()
+    invariants.check_session(session)
+
+
+@pytest.mark.parametrize("after_ms", range(0, 40, 4))
+def test_a_cancel_at_the_very_end_leaves_one_terminal_event(worker, session, after_ms):
+    started = driving.send(session, "[[tokens=3 delay_ms=5]]")
+    thread = in_background(worker, started.run_id)
+    driving.wait_for_status(started.run_id, "running")
+    time.sleep(after_ms / 1000)
+    driving.cancel(started.run_id)
+    thread.join()
+    assert Run.objects.get().status in ("finished", "cancelled")
     invariants.check_session(session)
 
 

@@ -66,11 +66,11 @@ def test_after_three_attempts_nobody_claims_a_run(run):
 def test_a_heartbeat_renews_and_tells_of_cancels(run):
     leases.claim(run.pk, worker="a")
     expire(run)
-    assert leases.beat(worker="a") == {run.pk: None}
+    assert leases.beat([run.pk], worker="a") == {run.pk: None}
     assert Run.objects.get().lease_expires_at > timezone.now() + timedelta(seconds=10)
     driving.cancel(run.pk)
-    assert leases.beat(worker="a") == {run.pk: "requested"}
-    assert leases.beat(worker="b") == {}
+    assert leases.beat([run.pk], worker="a") == {run.pk: "requested"}
+    assert leases.beat([run.pk], worker="b") == {}
 
 
 def test_the_fence_holds_for_another_worker_and_another_attempt(run):
