@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from costs import money
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+
+SEARCH_CHARACTERS = 200
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -32,6 +35,13 @@ class ReadOnlyAdmin(AnyModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # SQLite refuses long patterns with an error, PostgreSQL a NUL.
+        searched = search_term.replace("\0", "")[:SEARCH_CHARACTERS]
+        return super().get_search_results(request, queryset, searched)
 
 
 @admin.register(ModelCall)
