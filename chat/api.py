@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.request import RawPostDataException
 from django_eventstream.utils import add_default_headers
 from ninja import Header, NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
@@ -40,6 +42,7 @@ from chat.schemas import (
     SessionPage,
 )
 
+DETAIL_CHARACTERS = 300
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 #: The status of each refusal of a run.
 _STATUS = {
@@ -83,7 +86,9 @@ async def authenticate(request: HttpRequest) -> Principal | None:
     changes = request.method not in SAFE_METHODS
     if changes and not origins.is_allowed(headers, scheme=request.scheme or "http"):
         raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
-    principal = principals.of_user(await request.auser())
+    # Known from here on, also to code that would look it up in the database again.
+    request.user = await request.auser()
+    principal = principals.of_user(request.user)
     is_known = principal is not None and principal != principals.EVERYBODY
     if changes and is_known and check_csrf(request):
         raise Refusal(403, "csrf", "The CSRF token is missing or wrong")
@@ -109,8 +114,21 @@ def _refused(request: HttpRequest, error: Refusal) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    # What the parser refuses arrives wrapped.
+    if isinstance(error.__cause__, Refusal):
+        return _refused(request, error.__cause__)
     code = "not_authenticated" if error.status_code == 401 else "refused"
     return _problem(request, error.status_code, code, str(error))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return _problem(request, 413, "too_large", "A body may have 1 MiB at most")
+
+
+@api.exception_handler(RawPostDataException)
+def _no_json(request: HttpRequest, error: RawPostDataException) -> HttpResponse:
+    return _problem(request, 415, "not_json", "Send application/json")
 
 
 @api.exception_handler(ValidationError)
@@ -151,7 +169,8 @@ for _unavailable in database.Unavailable:
 
 
 def _problem(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    return api.create_response(request, {"detail": detail, "code": code}, status=status)
+    problem = {"detail": detail[:DETAIL_CHARACTERS], "code": code}
+    return api.create_response(request, problem, status=status)
 
 
 @api.post("/api/sessions", response={200: SessionOut, 201: SessionOut, **Problems})

@@ -19,11 +19,11 @@ from chat.wire import native
 logger = logging.getLogger(__name__)
 
 NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, SERVER_ERROR = 4401, 4404, 4400, 1011
-MAX_COMMANDS_AT_ONCE = 20
+MAX_COMMANDS_WAITING = 20
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
-    """One socket: a task follows the session, and each command is a task of its own."""
+    """One socket: a task follows the session, another one carries commands out."""
 
     # The hub has the process's one channel; a socket must open with Redis down.
     channel_layer_alias = None
@@ -32,6 +32,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
     def __init__(self) -> None:
         super().__init__()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_COMMANDS_WAITING)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -59,23 +60,26 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(UNKNOWN_SESSION, str(error))
         else:
             self._spawn(self._follow(positions.start(self.session, wanted=after)))
+            self._spawn(self._carry_out_all())
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        # Nothing is awaited here, so that a cancel never waits behind a message.
+        # Only read here: what takes time is done by the task that carries commands out.
         if not hasattr(self, "session"):
-            return
-        if len(self._tasks) > MAX_COMMANDS_AT_ONCE:
-            await self._refuse("too_many_commands", "Wait for the answers first")
             return
         if text_data is None:
             await self._refuse("binary_frame", "Commands are sent as text frames")
             return
         try:
-            command = commands.parse(text_data)
+            self._commands.put_nowait(commands.parse(text_data))
         except InvalidCommand as error:
             await self._refuse(error.code, str(error))
-            return
-        self._spawn(self._carry_out(command))
+        except asyncio.QueueFull:
+            await self._refuse("too_many_commands", "Wait for the answers first")
+
+    async def _carry_out_all(self) -> None:
+        """Carry commands out in the order they came: a cancel right behind its message counts."""
+        while True:
+            await self._carry_out(await self._commands.get())
 
     async def _follow(self, start: Start) -> None:
         following = hub.follow(
@@ -98,7 +102,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 await _send_message(self.session, command)
             else:
                 await _cancel_run(self.session, command)
-        except (runs.Refused, AgentError) as error:
+        except (runs.Refused, sessions.UnknownSession, AgentError) as error:
             await self._refuse(error.code, str(error))
         except database.Unavailable:
             logger.exception("A command could not be stored")
@@ -122,16 +126,15 @@ async def _send_message(session: ChatSession, command: SendMessage) -> None:
 
 
 async def _cancel_run(session: ChatSession, command: CancelRun) -> None:
-    active = await database.read(runs.active_in, session)
-    wanted = [run for run in active if command.run_id in (None, str(run.pk))]
+    if command.run_id is None:
+        wanted = await database.read(runs.active_in, session)
+    else:
+        wanted = [await database.read(runs.get_in, session, command.run_id)]
     for run in wanted:
         await runs.cancel(run)
-    if not wanted and command.run_id:
-        # Also a run that has ended may be cancelled; one of somebody else's does not exist.
-        await database.read(runs.get_in, session, command.run_id)
 
 
 def _after(scope: Any) -> int | None:
     """The position that the client asks for: None for now. Raises ValueError."""
-    values = parse_qs(scope["query_string"].decode(), keep_blank_values=True).get("after")
+    values = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("after")
     return positions.parse(values[-1]) if values else None

@@ -25,7 +25,7 @@ from chat.draft import Draft
 from chat.events import CancelReason, Event, StopReason
 from chat.leases import Claim
 from chat.metering import Meter
-from chat.models import Message, Run
+from chat.models import Run
 from costs import ledger
 from costs.ledger import Payer
 
@@ -264,8 +264,8 @@ def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total]:
     place = claim.place
     if place.attempt > 1:
         ledger.abandon_calls(run_id=place.run_id)
-    asked = Message.objects.get(run_id=place.run_id, role=Message.Role.USER)
-    history = sessions.history_before(place.session_pk, seq=asked.seq)
+    run = Run.objects.select_related("session").get(pk=place.run_id)
+    history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]
     carried = ledger.total_of_run(place.run_id) if place.attempt > 1 else ledger.NOTHING
     return turns, carried

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 
 class WrittenOnce(Exception):
@@ -37,8 +38,9 @@ class ChatSession(models.Model):
     last_seq = models.BigIntegerField(default=0)
     #: Events up to this one may be gone from the log.
     floor_seq = models.BigIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now())
-    updated_at = models.DateTimeField(db_default=Now())
+    # By this process's clock: SQLite's own has another precision, and lists are cut at a time.
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
@@ -56,8 +58,8 @@ class ChatSession(models.Model):
 
     @property
     def ledger_key(self) -> str:
-        """What the ledger calls this session; valid after the session is gone."""
-        return f"{self.owner_key}/{self.session_id}"[:200]
+        """What the ledger calls this session, also when it is gone and its id is used again."""
+        return f"{self.owner_key}/{self.session_id}.{self.epoch}"
 
 
 class Run(models.Model):

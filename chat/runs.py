@@ -76,7 +76,7 @@ class Started:
 async def start(session: ChatSession, command: SendMessage, *, model: str) -> Started:
     """Accept a message: store it, queue its run, and ring for a worker.
 
-    Raises RunActive, TooManyQueued or KeyReused.
+    Raises RunActive, TooManyQueued, KeyReused, or UnknownSession when it was just deleted.
     """
     started, stored, cancelled = await database.write(_start, session.pk, command, model)
     if started.is_repeated:
@@ -91,10 +91,13 @@ async def start(session: ChatSession, command: SendMessage, *, model: str) -> St
 async def cancel(run: Run, reason: CancelReason = "requested") -> None:
     """Stop a run, wherever it is; a run that has ended stays as it is."""
     session_pk, stored = await database.write(_cancel, run.pk, reason)
-    if stored:
-        await broadcast.publish((session_pk, stored))
-    else:
+    if not stored:
         await broadcast.cancel(run.pk, reason)
+        return
+    await broadcast.publish((session_pk, stored))
+    next_id = await database.read(next_after, run.pk)
+    if next_id:
+        ring(next_id)
 
 
 def get_for(principal: Principal, run_id: str) -> Run:
@@ -171,8 +174,10 @@ def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:
 def _start(
     session_pk: int, command: SendMessage, model: str
 ) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, CancelReason]]]:
-    session = ChatSession.objects.select_for_update().get(pk=session_pk)
-    digest = _digest(command, model)
+    session = ChatSession.objects.select_for_update().filter(pk=session_pk).first()
+    if session is None:
+        raise sessions.UnknownSession(session_pk)
+    digest = _digest(command)
     if command.idempotency_key:
         known = session.runs.filter(idempotency_key=command.idempotency_key).first()
         if known:
@@ -202,8 +207,9 @@ def _start(
     return started, stored, cancelled
 
 
-def _digest(command: SendMessage, model: str) -> str:
-    request = json.dumps([command.text, model, command.if_running])
+def _digest(command: SendMessage) -> str:
+    # As it was asked for: which model is the default may change between two tries.
+    request = json.dumps([command.text, command.model, command.if_running])
     return hashlib.sha256(request.encode()).hexdigest()
 
 

@@ -5,17 +5,17 @@ the same answer as for one that does not exist.
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Now
+from django.utils import timezone
 
+from chat import strict_json
 from chat.models import ChatSession, Message, Run
 from chat.principals import Principal
 
@@ -25,6 +25,8 @@ TITLE_LENGTH = 60
 
 class UnknownSession(LookupError):
     """There is no such session for this principal."""
+
+    code = "unknown_session"
 
     def __str__(self) -> str:
         return "There is no such session"
@@ -126,16 +128,20 @@ def messages_of(session: ChatSession, *, before: int | None, limit: int) -> list
     return list(found[:limit])
 
 
-def history_before(session_pk: int, *, seq: int) -> list[Message]:
-    """The conversation up to and with the message of `seq`, oldest first, as a model gets it."""
-    session = ChatSession(pk=session_pk)
-    return list(_shown(session).filter(seq__lte=seq).order_by("seq"))
+def history_of(run: Run) -> list[Message]:
+    """The conversation that a run answers, oldest first: all runs before it, and its question.
+
+    In the order of the runs: the answer before may have been completed after the question was
+    asked.
+    """
+    earlier = Q(run__queued_seq__lt=run.queued_seq) | Q(run=run, role=Message.Role.USER)
+    return list(_shown(run.session).filter(earlier).order_by("run__queued_seq", "seq"))
 
 
 def touch(session: ChatSession, *, first_text: str) -> None:
     """Move the session to the top of the list; its first message gives it a title."""
     title = session.title or _title_from(first_text)
-    ChatSession.objects.filter(pk=session.pk).update(updated_at=Now(), title=title)
+    ChatSession.objects.filter(pk=session.pk).update(updated_at=timezone.now(), title=title)
 
 
 def _described(principal: Principal) -> QuerySet[ChatSession]:
@@ -166,7 +172,17 @@ def _make_cursor(session: ChatSession) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        updated_at, pk = json.loads(base64.urlsafe_b64decode(padded))
-        return datetime.fromisoformat(updated_at), int(pk)
-    except (ValueError, TypeError, binascii.Error) as error:
+        text = base64.urlsafe_b64decode(padded).decode()
+        updated_at, pk = strict_json.loads(text)
+        at = datetime.fromisoformat(updated_at)
+        at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidCursor(cursor) from error
+    if (
+        at.tzinfo is None
+        or type(pk) is not int
+        or not 0 <= pk < 2**63
+        or not 2000 <= at.year < 9000
+    ):
+        raise InvalidCursor(cursor)
+    return at, pk

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django_eventstream.channelmanager import ChannelManagerBase
 from django_eventstream.event import Event as StreamEvent
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.storage import EventDoesNotExist, StorageBase
-from django_eventstream.utils import sse_encode_event
+from django_eventstream.utils import make_id, sse_encode_event
 
 from chat import event_log, hub, positions, principals, sessions
 from chat.models import ChatSession
@@ -74,10 +74,11 @@ def requested_position(request: HttpRequest, session: ChatSession) -> int | None
 
     Raises positions.InvalidPosition. A position in another session's log is none at all.
     """
-    # A signed token in the query is not part of what we offer, and a broken one would crash.
-    query = request.GET.copy()
-    query.pop("es-meta", None)
-    request.GET = query  # type: ignore[assignment]  # typed as immutable, for handlers
+    # The rest of what it reads from the query is for a proxy of its own, and can crash it.
+    query: Any = request.GET
+    kept: Any = QueryDict(mutable=True)
+    kept.setlist("lastEventId", query.getlist("lastEventId"))
+    request.GET = kept
     channel = channel_of(session)
     try:
         wanted = EventRequest(request, view_kwargs={"channel": channel})
@@ -96,7 +97,7 @@ async def stream(session: ChatSession, start: Start) -> AsyncIterator[str]:
     if start.reset:
         lost = {"channels": [channel], "reason": start.reset, "after": start.after}
         yield sse_encode_event(
-            "stream-reset", lost, event_id=f"{channel}:{start.after}", json_encode=True
+            "stream-reset", lost, event_id=make_id({channel: start.after}), json_encode=True
         )
     following = hub.follow(session_pk=session.pk, session_id=session.session_id, after=start.after)
     async with aclosing(following):  # type: ignore[type-var]
@@ -110,7 +111,7 @@ async def stream(session: ChatSession, start: Start) -> AsyncIterator[str]:
                     continue
                 envelopes, upcoming = upcoming.result(), None
                 yield "".join(
-                    sse_encode_event(e.type, native.encode(e), event_id=f"{channel}:{e.seq}")
+                    sse_encode_event(e.type, native.encode(e), event_id=make_id({channel: e.seq}))
                     for e in envelopes
                 )
         finally:

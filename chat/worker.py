@@ -161,7 +161,8 @@ class Worker:
                     self._loop.call_soon_threadsafe(self._stop_all, "lease_lost")
             else:
                 heard_at = time.monotonic()
-                self._loop.call_soon_threadsafe(self._compare, held)
+                if not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(self._compare, held)
         connection.close()
 
     def _compare(self, held: dict[uuid.UUID, str | None]) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CommaList = Annotated[
@@ -129,5 +129,16 @@ def _make_secret(path: Path) -> None:
 
 @lru_cache(maxsize=1)
 def read() -> Environment:
-    """Read the environment. Raises pydantic.ValidationError naming each variable that is wrong."""
-    return Environment()
+    """Read the environment; ends the process with a line for each variable that is wrong."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        lines = [
+            f"{str(wrong['loc'][0]).upper()}={_shown(wrong['input'])}: {wrong['msg']}"
+            for wrong in error.errors()
+        ]
+        raise SystemExit("\n".join(["Wrong settings in the environment:", *lines])) from None
+
+
+def _shown(value: object) -> str:
+    return "…" if isinstance(value, SecretStr) else repr(value)

@@ -55,6 +55,17 @@ class Gate:
         return True
 
 
+class PoliteWebSocketFactory(daphne.server.WebSocketFactory):
+    """Ends a socket that breaks the protocol with a close code, and not without a word."""
+
+    def setProtocolOptions(self, **options: Any) -> None:
+        super().setProtocolOptions(**options, failByDrop=False)
+
+
+# The server makes its factory by this name.
+daphne.server.WebSocketFactory = PoliteWebSocketFactory
+
+
 class Server(daphne.server.Server):
     """daphne's server with a gate before each connection."""
 

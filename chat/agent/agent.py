@@ -8,10 +8,11 @@ from typing import Any
 
 from django.utils import timezone
 from langchain.agents import create_agent
-from langchain.agents.middleware import wrap_tool_call
+from langchain.agents.middleware import AgentState, after_model, wrap_tool_call
 from langchain.agents.middleware.types import ToolCallRequest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import ToolException
+from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from chat.agent import catalog, history, prompts
@@ -72,8 +73,26 @@ def _graph(provider: Provider, chat_model: Metered) -> Any:
         chat_model,
         tools=list(TOOLS.values()) if provider.has_tools else [],
         system_prompt=prompts.read(provider.prompt),
-        middleware=[_guarded],
+        middleware=[_guarded, _readable],
     )
+
+
+@after_model(can_jump_to=["model"])
+def _readable(state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+    """Tell a model that its tool call could not be read; the graph would end without an answer."""
+    last = state["messages"][-1]
+    if not isinstance(last, AIMessage) or last.tool_calls or not last.invalid_tool_calls:
+        return None
+    told = [
+        ToolMessage(
+            "The arguments are not a JSON object.",
+            tool_call_id=called["id"] or "",
+            name=called["name"],
+            status="error",
+        )
+        for called in last.invalid_tool_calls
+    ]
+    return {"messages": told, "jump_to": "model"}
 
 
 @wrap_tool_call

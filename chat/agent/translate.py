@@ -10,6 +10,8 @@ from chat.agent import pieces
 from chat.agent.pieces import Piece
 
 STREAM_MODES = ["messages", "updates", "custom"]
+#: The nodes of the agent that are steps to people; middleware has nodes of its own.
+STEPS = ("model", "tools")
 MAX_RESULT_CHARACTERS = 20_000
 
 
@@ -29,7 +31,9 @@ class Translator:
         elif mode == "updates":
             for node, update in payload.items():
                 yield from self._results(update)
-                yield pieces.StepCompleted(node)
+                yield from self._rest()
+                if node in STEPS:
+                    yield pieces.StepCompleted(node)
         elif mode == "custom":
             yield _custom(payload)
 
@@ -71,6 +75,12 @@ class Translator:
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return clean(text)
+
+    def _rest(self) -> Iterator[Piece]:
+        """A half whose other half never came."""
+        if self._half:
+            yield pieces.Text(clean(self._half))
+            self._half = ""
 
 
 def clean(text: str) -> str:

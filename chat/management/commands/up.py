@@ -33,9 +33,16 @@ class Command(BaseCommand):
         self.env = settings.ENV
         self.data_dir: Path = self.env.data_dir.resolve()
         lock = _lock(self.data_dir)
+        # One that was killed has left its own.
+        self._port_file.unlink(missing_ok=True)
         self.log = _open_log(self.data_dir / "log")
         with lock:
             asyncio.run(self._run())
+
+    @property
+    def _port_file(self) -> Path:
+        """Says that everything is ready, and where."""
+        return self.data_dir / "port"
 
     async def _run(self) -> None:
         stop = asyncio.Event()
@@ -55,7 +62,7 @@ class Command(BaseCommand):
         finally:
             starting.cancel()
             await supervisor.stop(grace_s=STOP_WITHIN_S)
-            (self.data_dir / "port").unlink(missing_ok=True)
+            self._port_file.unlink(missing_ok=True)
 
     async def _start(self, supervisor: Supervisor, sockets: list[socket.socket]) -> None:
         password = await asyncio.to_thread(self._prepare_database)
@@ -95,7 +102,9 @@ class Command(BaseCommand):
                 await asyncio.sleep(0.1)
 
     def _announce(self, password: str | None) -> None:
-        (self.data_dir / "port").write_text(",".join(str(port) for port in self.ports))
+        scratch = self._port_file.with_suffix(".new")
+        scratch.write_text(",".join(str(port) for port in self.ports))
+        scratch.rename(self._port_file)
         url = f"http://{_bracketed(self.env.host)}:{self.ports[0]}/"
         if password:
             self._write_line(

@@ -1,0 +1,65 @@
+"""The product with a fake provider behind it, started once for the tests that do not break it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.openai_provider import FakeProvider
+from tests.process.client import Client
+from tests.process.product import Product
+
+#: The key must never be seen outside; it is looked for everywhere.
+KEY = "sk-secret-of-the-operator"
+
+
+@pytest.fixture(scope="package")
+def provider() -> Iterator[FakeProvider]:
+    with FakeProvider.in_thread() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="package")
+def provider_settings(provider: FakeProvider) -> dict[str, str]:
+    """The environment that sends every request to the fake provider."""
+    return {
+        "LLM_PROVIDER": "openai",
+        "OPENAI_BASE_URL": provider.base_url,
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_MODEL": "gpt-4o-mini",
+        "LLM_TIMEOUT_S": "2",
+        "LLM_MAX_RETRIES": "1",
+    }
+
+
+@pytest.fixture(scope="package")
+def product(
+    tmp_path_factory: pytest.TempPathFactory, provider_settings: dict[str, str]
+) -> Iterator[Product]:
+    """The product for tests that leave it as it was."""
+    made = Product(tmp_path_factory.mktemp("shared") / "data", **provider_settings)
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="package")
+def client(product: Product) -> Iterator[Client]:
+    made = Client(product)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+    """Makes products of a test's own, which it may break; all of them are ended."""
+    made: list[Product] = []
+
+    def make(name: str = "data", **environment: str) -> Product:
+        made.append(Product(tmp_path / name, **environment))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.end()
