@@ -16,6 +16,7 @@ from pydantic import StringConstraints
 from chat import (
     answers,
     database,
+    health,
     origins,
     positions,
     principals,
@@ -29,6 +30,8 @@ from chat.agent.errors import AgentError
 from chat.commands import SendMessage
 from chat.principals import Principal
 from chat.schemas import (
+    Alive,
+    Health,
     MessageIn,
     MessagePage,
     ModelList,
@@ -52,6 +55,19 @@ _STATUS = {
     runs.UnknownRun: 404,
 }
 Problems = {400: Problem, 401: Problem, 404: Problem, 409: Problem, 422: Problem}
+EVENT_STREAM = {
+    "description": "Events, one after another, until the client leaves",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+PROBLEM = {
+    "description": "Problem",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+#: Read by django-eventstream's request, so they are only described here.
+POSITIONS = [
+    {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
+    for name, place in (("after", "query"), ("lastEventId", "query"), ("Last-Event-ID", "header"))
+]
 Limit = Annotated[int, Query(20, ge=1, le=100)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
@@ -265,7 +281,13 @@ async def session_costs(request: CallerRequest, session_id: str) -> Any:
     return await database.read(answers.session_costs, session)
 
 
-@api.get("/api/sessions/{session_id}/events", include_in_schema=True)
+@api.get(
+    "/api/sessions/{session_id}/events",
+    openapi_extra={
+        "parameters": POSITIONS,
+        "responses": {200: EVENT_STREAM, 400: PROBLEM, 401: PROBLEM, 404: PROBLEM},
+    },
+)
 async def follow_session(request: CallerRequest, session_id: str) -> StreamingHttpResponse:
     """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
     session = await database.read(sessions.get_for, request.auth, session_id)
@@ -301,3 +323,18 @@ async def cancel_run(request: CallerRequest, run_id: str) -> Status[Any]:
 async def list_models(request: CallerRequest) -> Any:
     """List the models that can be used now."""
     return await database.read(answers.models)
+
+
+@api.get("/health/live", auth=None, response=Alive)
+async def live(request: HttpRequest) -> Any:
+    """Say that this process answers."""
+    return {"status": "ok"}
+
+
+@api.get("/health/ready", auth=None, response={200: Health, 503: Health})
+async def ready(request: HttpRequest) -> Status[Any]:
+    """Say whether this process can do its work; 503 names the part that is down."""
+    found = await health.parts()
+    is_ready = all(state == "ok" for state in found.values())
+    status = "ok" if is_ready else "down"
+    return Status(200 if is_ready else 503, {"status": status, "parts": found})

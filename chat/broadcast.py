@@ -55,6 +55,19 @@ async def publish(*fresh: Fresh) -> None:
     await _send(EVENTS_GROUP, {"type": "events", "sessions": packed})
 
 
+async def join(group: str) -> str:
+    """Open a channel that hears a group. Raises whatever Redis does.
+
+    A channel that could not be subscribed would stay in the layer for ever, so it is made only
+    when Redis has just answered.
+    """
+    layer = get_channel_layer()
+    await layer.group_send(group, {"type": "joining"})
+    channel: str = await layer.new_channel()
+    await layer.group_add(group, channel)
+    return channel
+
+
 async def cancel(run_id: uuid.UUID, reason: str) -> None:
     """Ask whichever worker executes the run to stop it at once."""
     await _send(WORKERS_GROUP, {"type": "cancel", "run_id": str(run_id), "reason": reason})

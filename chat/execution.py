@@ -84,7 +84,12 @@ class Execution:
             await self._end(_failed("internal", INTERNAL_ERROR), stop_reason="failed")
 
     async def _answer(self) -> None:
-        turns, carried = await database.write(_prepare, self.claim)
+        turns, carried, cancelled = await database.write(_prepare, self.claim)
+        if cancelled:
+            # Asked for before this worker could hear of it.
+            self._stop = cancelled
+            await self._stopped(cancelled)
+            return
         self._meter = self._make_meter(carried)
         if self.claim.place.attempt > 1:
             self.buffer.add(events.AttemptStarted(replaces=self.claim.place.attempt - 1))
@@ -259,8 +264,8 @@ def _failed(code: str, message: str) -> events.RunFailed:
     return events.RunFailed(code=code, message=message)
 
 
-def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total]:
-    """Read the conversation up to the run's message, and what earlier attempts cost."""
+def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total, CancelReason | None]:
+    """Read the conversation, what earlier attempts cost, and whether the run is cancelled."""
     place = claim.place
     if place.attempt > 1:
         ledger.abandon_calls(run_id=place.run_id)
@@ -268,4 +273,4 @@ def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total]:
     history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]
     carried = ledger.total_of_run(place.run_id) if place.attempt > 1 else ledger.NOTHING
-    return turns, carried
+    return turns, carried, run.requested_cancel

@@ -134,6 +134,11 @@ class Run(models.Model):
         return f"{self.id} ({self.status})"
 
     @property
+    def requested_cancel(self) -> Any:
+        """Why the run is to stop (events.CancelReason), or None."""
+        return (self.cancel_reason or "requested") if self.cancel_requested_at else None
+
+    @property
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
 

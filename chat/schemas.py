@@ -165,6 +165,10 @@ class SessionCosts(Schema):
     runs: list[RunCosts]
 
 
+class Alive(Schema):
+    status: str
+
+
 class Health(Schema):
     status: str
     parts: dict[str, str]

@@ -100,21 +100,27 @@ def page_for(principal: Principal, *, limit: int, cursor: str | None) -> Page:
 
 
 def change(session: ChatSession, *, title: str | None, model: str | None) -> ChatSession:
-    """Rename a session or choose its model; None leaves a field as it is."""
+    """Rename a session or choose its model; None leaves a field as it is.
+
+    Raises UnknownSession when it was just deleted.
+    """
     changed = {k: v for k, v in (("title", title), ("model", model)) if v is not None}
+    if changed and not ChatSession.objects.filter(pk=session.pk).update(**changed):
+        raise UnknownSession(session.session_id)
     for name, value in changed.items():
         setattr(session, name, value)
-    session.save(update_fields=list(changed))
     return session
 
 
 def delete(session: ChatSession) -> None:
     """Delete a session with its messages and events; what it cost stays in the ledger.
 
-    Raises SessionBusy while a run is active: cancel it first.
+    Raises SessionBusy while a run is active: cancel it first; UnknownSession when it is gone.
     """
     with transaction.atomic():
-        locked = ChatSession.objects.select_for_update().get(pk=session.pk)
+        locked = ChatSession.objects.select_for_update().filter(pk=session.pk).first()
+        if locked is None:
+            raise UnknownSession(session.session_id)
         if locked.runs.filter(status__in=Run.ACTIVE).exists():
             raise SessionBusy(session.session_id)
         locked.delete()

@@ -8,7 +8,5 @@ from chat.api import api
 urlpatterns = [
     path("", views.page, name="page"),
     path("s/<str:session_id>", views.page, name="session"),
-    path("health/live", views.live, name="live"),
-    path("health/ready", views.ready, name="ready"),
     path("", api.urls),
 ]

@@ -1,15 +1,13 @@
-"""The page, and the health endpoints."""
+"""The page."""
 
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
-
-from chat import health
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -35,18 +33,3 @@ def page(request: HttpRequest, session_id: str = "") -> HttpResponse:
     response = render(request, "chat/index.html", context)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response
-
-
-@require_safe
-async def live(request: HttpRequest) -> JsonResponse:
-    """The process answers."""
-    return JsonResponse({"status": "ok"})
-
-
-@require_safe
-async def ready(request: HttpRequest) -> JsonResponse:
-    """The process can do its work; 503 names the part that is down."""
-    found = await health.parts()
-    is_ready = all(state == "ok" for state in found.values())
-    status = "ok" if is_ready else "down"
-    return JsonResponse({"status": status, "parts": found}, status=200 if is_ready else 503)

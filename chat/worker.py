@@ -133,8 +133,7 @@ class Worker:
         layer = get_channel_layer()
         while True:
             try:
-                channel = await layer.new_channel()
-                await layer.group_add(broadcast.WORKERS_GROUP, channel)
+                channel = await broadcast.join(broadcast.WORKERS_GROUP)
                 while True:
                     self._hear(await layer.receive(channel))
             except Exception as error:  # noqa: BLE001 - whatever Redis does, listen again

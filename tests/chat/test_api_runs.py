@@ -1,0 +1,184 @@
+"""REST: runs tell how they stand, and are cancelled; the models that can be used."""
+
+import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chat import database, runs
+from chat.models import ChatSession, Run
+from tests import driving, invariants
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = "[[tokens=2000 delay_ms=5]]"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+
+
+@pytest.fixture
+def mine(transactional_db):
+    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
+
+
+@pytest.fixture
+def ringing(worker, monkeypatch):
+    """The worker hears every bell, as over a broker, but at once."""
+    pool = ThreadPoolExecutor(30)
+    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
+    yield worker
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def send(client, text, **more):
+    sent = await client.post(
+        "/api/sessions/mine/messages", {"text": text, **more}, content_type="application/json"
+    )
+    assert sent.status_code == 202
+    return sent.json()["run_id"]
+
+
+async def run_of(client, run_id):
+    answer = await client.get(f"/api/runs/{run_id}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+async def cancel(client, run_id):
+    return await client.post(f"/api/runs/{run_id}/cancel")
+
+
+async def ended(client, run_id, *statuses):
+    await database.read(driving.wait_for_status, run_id, *statuses)
+    return await run_of(client, run_id)
+
+
+async def test_a_finished_run_tells_its_usage_its_cost_and_its_times(async_client, mine, ringing):
+    run_id = await send(async_client, "[[tokens=50 delay_ms=0]]")
+    run = await ended(async_client, run_id, "finished")
+    prompt_tokens = run["usage"]["prompt_tokens"]
+    timings, calls = run.pop("timings"), run.pop("calls")
+    assert run == {
+        "run_id": run_id,
+        "session_id": "mine",
+        "status": "finished",
+        "model": "scripted:demo",
+        "attempt": 1,
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": 50,
+            "total_tokens": prompt_tokens + 50,
+            "by_class": {"input": prompt_tokens, "output": 50},
+        },
+        "cost": f"{(prompt_tokens + 200) / 10**6:.6f}".rstrip("0"),
+        "currency": "USD",
+        "estimated": False,
+        "unpriced_calls": 0,
+        "error": None,
+    }
+    assert list(timings) == ["created_at", "started_at", "first_token_at", "ended_at"]
+    assert all(TIME.fullmatch(at) for at in timings.values()), timings
+    assert sorted(timings.values()) == list(timings.values())
+    assert [(c["status"], c["usage_source"], c["model"]) for c in calls] == [
+        ("complete", "provider", "demo")
+    ]
+    assert calls[0]["usage"] == run["usage"]
+
+
+async def test_a_run_with_a_tool_is_the_sum_of_its_calls(async_client, mine, ringing):
+    run = await ended(async_client, await send(async_client, "What is 6 * 7?"), "finished")
+    assert len(run["calls"]) == 2
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert run["usage"][name] == sum(call["usage"][name] for call in run["calls"])
+
+
+async def test_the_smallest_cost_is_told_without_an_exponent(async_client, mine, ringing):
+    run = await ended(async_client, await send(async_client, "[[tokens=1 delay_ms=0]]"), "finished")
+    assert re.fullmatch(r"0\.\d+", run["cost"])
+
+
+async def test_a_queued_run_has_used_nothing_yet(async_client, mine, redis):
+    run = await run_of(async_client, await send(async_client, "Hi"))
+    assert (run["status"], run["cost"], run["calls"], run["error"]) == ("queued", None, [], None)
+    assert run["usage"] == {
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "total_tokens": 0,
+        "by_class": {},
+    }
+    assert run["timings"]["started_at"] is None
+
+
+async def test_a_failed_run_tells_why_and_what_it_used(async_client, mine, ringing):
+    text = "[[tokens=9 delay_ms=0 fail=interrupted fail_after=4]]"
+    run = await ended(async_client, await send(async_client, text), "failed")
+    assert run["error"]["code"] == "interrupted"
+    assert run["error"]["detail"].startswith("The connection to the provider broke")
+    assert (run["usage"]["completion_tokens"], run["estimated"]) == (4, True)
+    assert run["cost"] is not None
+
+
+async def test_a_running_run_tells_what_it_used_so_far(async_client, mine, ringing):
+    run_id = await send(async_client, LONG)
+    await database.read(driving.wait_for, lambda: driving.text_of(mine))
+    run = await run_of(async_client, run_id)
+    assert (run["status"], run["timings"]["ended_at"]) == ("running", None)
+    await cancel(async_client, run_id)
+    await ended(async_client, run_id, "cancelled")
+
+
+async def test_a_cancel_is_accepted_and_again_and_stops_the_run(async_client, mine, ringing):
+    run_id = await send(async_client, LONG)
+    await database.read(driving.wait_for, lambda: driving.text_of(mine))
+    answers = [await cancel(async_client, run_id) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202] * 3
+    run = await ended(async_client, run_id, "cancelled")
+    assert (run["error"], run["estimated"], run["cost"] is None) == (None, True, False)
+    assert (await cancel(async_client, run_id)).json() == run
+    await database.read(invariants.check_session, mine)
+
+
+async def test_a_cancelled_queued_run_is_cancelled_in_the_answer(async_client, mine, redis):
+    run_id = await send(async_client, "Hi")
+    for _ in range(2):
+        answer = await cancel(async_client, run_id)
+        assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    log = await database.read(driving.log_of, mine)
+    assert [e.type for e in log].count("run.cancelled") == 1
+
+
+async def test_a_cancel_of_a_finished_run_changes_nothing(async_client, mine, ringing):
+    run_id = await send(async_client, "[[tokens=2 delay_ms=0]]")
+    before = await ended(async_client, run_id, "finished")
+    answer = await cancel(async_client, run_id)
+    assert (answer.status_code, answer.json()) == (202, before)
+    assert await run_of(async_client, run_id) == before
+
+
+async def test_a_cancel_of_an_unknown_run_is_not_found(async_client, mine):
+    unknown = uuid.uuid4()
+    answer = await cancel(async_client, unknown)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_run")
+    assert answer.content == (await async_client.get(f"/api/runs/{unknown}")).content
+
+
+async def test_a_run_that_was_cancelled_lets_the_next_one_go_first(async_client, mine, ringing):
+    first = await send(async_client, LONG)
+    await database.read(driving.wait_for, lambda: driving.text_of(mine))
+    second = await send(async_client, "[[tokens=2 delay_ms=0]]", if_running="enqueue")
+    await cancel(async_client, first)
+    await ended(async_client, second, "finished")
+    assert await Run.objects.filter(status="cancelled").acount() == 1
+
+
+async def test_the_models_are_listed_with_prices_as_text(async_client, transactional_db):
+    listed = (await async_client.get("/api/models")).json()
+    assert listed["default"] == listed["items"][0]["model"] == "scripted:demo"
+    assert listed["items"][0] == {
+        "model": "scripted:demo",
+        "provider": "scripted",
+        "name": "demo",
+        "is_default": True,
+        "supports_tools": True,
+        "price": {"input": "1", "output": "4", "currency": "USD"},
+    }

@@ -1,0 +1,118 @@
+"""SSE: a position that is nonsense is answered at once, never with a hang or a failure."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from chat import runs
+from chat.commands import SendMessage
+from chat.models import ChatSession, Run
+from tests.chat.test_sse import Stream
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _database(django_db_setup, django_db_blocker):
+    """The test database; emptying all of its tables after each test would take far longer."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def mine(_database, redis):
+    yield ChatSession.objects.create(
+        owner_key="open", session_id="mine", epoch="0123abcd", model="scripted:demo"
+    )
+    ChatSession.objects.all().delete()
+
+
+async def is_refused(query="", **headers):
+    async with Stream(query, **headers) as stream:
+        body = json.loads(await stream.chunk(timeout_s=1))
+        assert set(body) == {"detail", "code"}
+        return stream.status == 400 and body["code"] == "invalid_position"
+
+
+async def is_fresh(query="", **headers):
+    """Whether the answer is a stream that begins now."""
+    async with Stream(query, **headers) as stream:
+        assert stream.status == 200
+        await stream.events("stream-open", timeout_s=1)
+        return await stream.has_nothing()
+
+
+OURS = "mine.0123abcd"
+NO_NUMBERS = ["abc", "1.5", "１", " 1", "1 ", "-5", "+5", "1_0", "", "9" * 23, "0x1", "1e3"]
+
+
+@pytest.mark.parametrize("number", [n for n in NO_NUMBERS if n.isascii()])
+async def test_s_1_and_2_an_id_of_ours_without_a_number_is_refused(number):
+    assert await is_refused(last_event_id=f"{OURS}:{number}")
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+async def test_s_1_and_2_a_query_of_ours_without_a_number_is_refused(number):
+    assert await is_refused(f"?lastEventId={quote(f'{OURS}:{number}')}")
+
+
+@pytest.mark.parametrize("after", ["abc", "-1", "1.5", "", "%EF%BC%91", "9" * 23, "%00", "%2B1"])
+async def test_a_position_in_the_query_that_is_no_number_is_refused(after):
+    assert await is_refused(f"?after={after}")
+
+
+@pytest.mark.parametrize("place", ["a:b:c", "nocolon", "x" * 7000, ":" * 100, "error", ","])
+async def test_s_3_and_8_an_id_of_another_shape_is_refused(place):
+    assert await is_refused(last_event_id=place)
+
+
+@pytest.mark.parametrize(
+    "place", ["x:abc", "x:1.5", "x:-5", "x:" + "9" * 23, "mine.ffffffff:1", "mine:1", "other.1:2"]
+)
+async def test_s_1_and_5_an_id_of_another_log_starts_now(mine, place):
+    await runs.start(mine, SendMessage(text="Hi"), model="scripted:demo")
+    assert await is_fresh(last_event_id=place)
+
+
+async def test_s_5_an_id_of_another_session_tells_nothing_of_that_session():
+    other = await ChatSession.objects.acreate(owner_key="user:1", session_id="other", epoch="x")
+    await runs.start(other, SendMessage(text="Secret"), model="scripted:demo")
+    assert await is_fresh(last_event_id="other.x:0")
+
+
+async def test_an_id_among_those_of_other_channels_counts(mine):
+    await runs.start(mine, SendMessage(text="Hi"), model="scripted:demo")
+    async with Stream(last_event_id=f"other.1:7,{OURS}:1") as stream:
+        assert (await stream.log("message.completed"))[0]["seq"] == 2
+
+
+@pytest.mark.parametrize("meta", ["garbage", "a.b.c", "%00", "eyJhbGciOiJub25lIn0.e30."])
+async def test_s_16_a_signed_token_that_is_none_is_not_looked_at(meta):
+    assert await is_fresh(f"?es-meta={meta}")
+
+
+@pytest.mark.parametrize("query", ["?recover=true", "?link=next", "?recover=true&link=next"])
+async def test_what_only_a_proxy_of_django_eventstream_asks_is_not_looked_at(query):
+    assert await is_fresh(query)
+
+
+async def test_s_17_a_channel_in_the_query_is_not_looked_at():
+    await ChatSession.objects.acreate(owner_key="user:1", session_id="other", epoch="x")
+    assert await is_fresh("?channel=other.x")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "*/*", "text/html", ""])
+async def test_s_10_a_stream_is_a_stream_whatever_is_accepted(accept):
+    assert await is_fresh(accept=accept)
+
+
+async def test_s_12_a_head_is_refused():
+    async with Stream(method="HEAD") as stream:
+        assert stream.status == 405
+    assert not await Run.objects.aexists()
+
+
+async def test_s_19_a_stream_is_neither_cut_nor_compressed():
+    async with Stream(range="bytes=0-10", accept_encoding="gzip, br") as stream:
+        assert stream.status == 200
+        assert "Content-Encoding" not in stream.headers
+        assert len(await stream.chunk(timeout_s=1)) > 2048
