@@ -11,6 +11,8 @@ from chat.models import ChatSession, EventRecord, Message, Run
 from chat.principals import Principal
 from tests import driving
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 SESSIONS = "/api/sessions"
 UNKNOWN_RUN = "00000000-0000-4000-8000-000000000000"
 #: Every call that is about one session or one run.
@@ -27,19 +29,10 @@ SESSION_CALLS = [
 RUN_CALLS = [("GET", ""), ("POST", "/cancel")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
-
-
 @pytest.fixture(autouse=True)
-def users(_database, settings):
+def users(transactional_db, settings):
     settings.AUTH = "required"
-    yield {name: User.objects.create_user(name) for name in ("alice", "charlie")}
-    ChatSession.objects.all().delete()
-    User.objects.all().delete()
+    return {name: User.objects.create_user(name) for name in ("alice", "charlie")}
 
 
 def logged_in(user, **more):

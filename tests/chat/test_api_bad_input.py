@@ -6,22 +6,16 @@ import pytest
 
 from chat.models import ChatSession, Message, Run
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 SESSIONS = "/api/sessions"
 MESSAGES = "/api/sessions/mine/messages"
 UNKNOWN_RUN = "/api/runs/00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
-
-
 @pytest.fixture(autouse=True)
-def mine(_database):
-    yield ChatSession.objects.create(owner_key="open", session_id="mine", title="Mine")
-    ChatSession.objects.all().delete()
+def mine(transactional_db):
+    return ChatSession.objects.create(owner_key="open", session_id="mine", title="Mine")
 
 
 async def stored():
@@ -163,7 +157,7 @@ async def test_a_message_with_wrong_fields_is_refused(async_client, body):
     assert (await Message.objects.acount(), await Run.objects.acount()) == (0, 0)
 
 
-async def test_a_nul_in_a_message_is_dropped_before_the_database(async_client, redis):
+async def test_a_nul_in_a_message_is_dropped_before_thetransactional_db(async_client, redis):
     answer = await async_client.post(MESSAGES, {"text": "a\0b"}, content_type="application/json")
     assert answer.status_code == 202
     assert (await Message.objects.aget()).parts == [{"type": "text", "text": "ab"}]

@@ -8,18 +8,12 @@ import pytest
 from chat.models import ChatSession
 from tests.chat.test_api_bad_input import MESSAGES, SESSIONS, is_problem
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def mine(_database):
-    yield ChatSession.objects.create(owner_key="open", session_id="mine", title="Mine")
-    ChatSession.objects.all().delete()
+def mine(transactional_db):
+    return ChatSession.objects.create(owner_key="open", session_id="mine", title="Mine")
 
 
 @pytest.mark.parametrize("limit", ["-1", "0", "101", "1e9", "abc", "1.5", "", "%00"])

@@ -12,18 +12,12 @@ from chat.models import ChatSession
 from chat.principals import Principal
 from tests.chat.test_consumers_refusals import closing, wire_to
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def mine(_database, redis):
-    yield ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-    ChatSession.objects.all().delete()
+def mine(transactional_db, redis):
+    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
 
 
 async def is_let_in(headers=(), **scope):
@@ -50,8 +44,7 @@ def cookie_of(settings):
         )
         return b"cookie", f"{django_settings.SESSION_COOKIE_NAME}={key}".encode()
 
-    yield make
-    User.objects.all().delete()
+    return make
 
 
 @pytest.fixture

@@ -9,20 +9,14 @@ from chat import consumers
 from chat.models import ChatSession, EventRecord, Message
 from project.asgi import application
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 HOST = (b"host", b"testserver")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
-
-
 @pytest.fixture(autouse=True)
-def mine(_database, redis):
-    yield ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-    ChatSession.objects.all().delete()
+def mine(transactional_db, redis):
+    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
 
 
 def wire_to(path="/ws/sessions/mine", headers=(), **scope):
@@ -107,7 +101,7 @@ async def test_ws_11_a_number_of_5000_digits_is_refused():
     assert await refusal('{"type": ' + "9" * 5000 + "}") == "invalid_json"
 
 
-async def test_ws_12_a_nul_is_dropped_before_the_database():
+async def test_ws_12_a_nul_is_dropped_before_thetransactional_db():
     wire = wire_to()
     await wire.connect(timeout=5)
     await wire.send_json_to({"type": "send_message", "text": "a\0b"})

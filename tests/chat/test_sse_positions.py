@@ -10,20 +10,14 @@ from chat.commands import SendMessage
 from chat.models import ChatSession, Run
 from tests.chat.test_sse import Stream
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def mine(_database, redis):
-    yield ChatSession.objects.create(
+def mine(transactional_db, redis):
+    return ChatSession.objects.create(
         owner_key="open", session_id="mine", epoch="0123abcd", model="scripted:demo"
     )
-    ChatSession.objects.all().delete()
 
 
 async def is_refused(query="", **headers):

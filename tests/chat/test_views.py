@@ -6,6 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 INLINE_SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)", re.IGNORECASE)
 INLINE_HANDLER = re.compile(r"<[^>]*\son[a-z]+\s*=", re.IGNORECASE)
 INLINE_STYLE = re.compile(r"<style|<[^>]*\sstyle\s*=", re.IGNORECASE)
@@ -20,13 +22,6 @@ ENDPOINTS = [
     *("get /api/runs/{run_id}", "post /api/runs/{run_id}/cancel", "get /api/models"),
     *("get /health/live", "get /health/ready"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _database(django_db_setup, django_db_blocker):
-    """The test database; emptying all of its tables after each test would take far longer."""
-    with django_db_blocker.unblock():
-        yield
 
 
 @pytest.mark.parametrize("path", ["/", "/s/mine", "/s/%3Cscript%3E"])
@@ -78,6 +73,7 @@ async def test_who_is_not_logged_in_is_sent_to_the_login(async_client, settings)
     assert answer["Location"] == "/admin/login/?next=/s/mine"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_who_is_logged_in_is_shown_the_page_with_his_name(settings):
     settings.AUTH = "required"
     client = AsyncClient()
@@ -87,7 +83,6 @@ async def test_who_is_logged_in_is_shown_the_page_with_his_name(settings):
     assert answer.status_code == 200
     assert "alice&lt;b&gt;" in answer.content.decode()
     assert "alice<b>" not in answer.content.decode()
-    await user.adelete()
 
 
 async def test_a_process_that_answers_is_live_without_redis(async_client, redis):
@@ -109,13 +104,13 @@ async def test_a_process_without_redis_is_not_ready_and_says_so(async_client, re
     assert (answer.status_code, answer.json()) == (503, {"status": "down", "parts": parts})
 
 
-async def test_a_process_without_a_database_is_not_ready_and_says_no_more(
+async def test_a_process_without_atransactional_db_is_not_ready_and_says_no_more(
     async_client, redis, monkeypatch
 ):
     def fail():
         raise OSError("host=secret user=secret")
 
-    monkeypatch.setattr("chat.health._ask_database", fail)
+    monkeypatch.setattr("chat.health._asktransactional_db", fail)
     answer = await async_client.get("/health/ready")
     assert (answer.status_code, answer.json()["parts"]["database"]) == (503, "down")
     assert "secret" not in answer.content.decode()
