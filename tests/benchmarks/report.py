@@ -19,7 +19,8 @@ one worker, valkey and SQLite. The **reference** is the same LangChain agent wit
 and tools in a single FastAPI process on uvicorn and uvloop, which writes each delta to its
 WebSocket at once. It leaves out what Chatledger is for: no event is stored before it is shown,
 nothing survives the process, no usage is counted or priced, no stream can be resumed or followed
-by a second reader, and a blocked agent blocks the server.
+by a second reader, and a blocked agent blocks the server. Chatledger reads the provider's chunks
+as plain dicts, the reference with LangChain's client as it comes; that is part of the ratio.
 
 CPU is user and system time of all processes of a system from the first token to the last, divided
 by the tokens delivered; starting the agents of the later streams is part of it. The provider and

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.test import AsyncClient
 
 from chat import database, leases
 from chat.models import ChatSession, EventRecord, Message
@@ -12,6 +13,12 @@ from tests import driving, invariants
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SESSIONS = "/api/sessions"
+
+
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
 
 
 async def post(client, path, body=None, **more):

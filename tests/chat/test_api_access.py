@@ -4,7 +4,7 @@ import json
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.test.client import AsyncClient, AsyncClientHandler
 
 from chat import sessions
 from chat.models import ChatSession, EventRecord, Message, Run
@@ -35,8 +35,20 @@ def users(transactional_db, settings):
     return {name: User.objects.create_user(name) for name in ("alice", "charlie")}
 
 
-def logged_in(user, **more):
-    client = AsyncClient(**more)
+#: Each new one would look for all static files again.
+HANDLERS = {checks: AsyncClientHandler(enforce_csrf_checks=checks) for checks in (False, True)}
+
+
+@pytest.fixture
+def async_client():
+    client = AsyncClient()
+    client.handler = HANDLERS[False]
+    return client
+
+
+def logged_in(user, *, enforce_csrf_checks=False):
+    client = AsyncClient()
+    client.handler = HANDLERS[enforce_csrf_checks]
     client.force_login(user)
     return client
 

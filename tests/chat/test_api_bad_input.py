@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.test import AsyncClient
 
 from chat.models import ChatSession, Message, Run
 
@@ -11,6 +12,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SESSIONS = "/api/sessions"
 MESSAGES = "/api/sessions/mine/messages"
 UNKNOWN_RUN = "/api/runs/00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
 
 
 @pytest.fixture(autouse=True)

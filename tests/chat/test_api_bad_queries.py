@@ -4,11 +4,18 @@ import base64
 import json
 
 import pytest
+from django.test import AsyncClient
 
 from chat.models import ChatSession
 from tests.chat.test_api_bad_input import MESSAGES, SESSIONS, is_problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
 
 
 @pytest.fixture(autouse=True)

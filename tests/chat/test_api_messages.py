@@ -5,6 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.test import AsyncClient
 
 from chat import database, runs
 from chat.models import ChatSession, Message, Run
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PATH = "/api/sessions/mine/messages"
 LONG = "[[tokens=2000 delay_ms=5]]"
 SHORT = "[[tokens=2 delay_ms=0]]"
+
+
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.test import AsyncClient
 
 from chat import database, runs
 from chat.models import ChatSession, Run
@@ -14,6 +15,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = "[[tokens=2000 delay_ms=5]]"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+
+
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
 
 
 @pytest.fixture

@@ -24,6 +24,12 @@ ENDPOINTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def async_client():
+    """One for all tests: each new one would look for all static files again."""
+    return AsyncClient()
+
+
 @pytest.mark.parametrize("path", ["/", "/s/mine", "/s/%3Cscript%3E"])
 async def test_the_page_lets_nothing_run_that_is_not_a_file_of_ours(async_client, path):
     answer = await async_client.get(path)
