@@ -110,13 +110,13 @@ async def test_a_process_without_redis_is_not_ready_and_says_so(async_client, re
     assert (answer.status_code, answer.json()) == (503, {"status": "down", "parts": parts})
 
 
-async def test_a_process_without_atransactional_db_is_not_ready_and_says_no_more(
+async def test_a_process_without_a_database_is_not_ready_and_says_no_more(
     async_client, redis, monkeypatch
 ):
     def fail():
         raise OSError("host=secret user=secret")
 
-    monkeypatch.setattr("chat.health._asktransactional_db", fail)
+    monkeypatch.setattr("chat.health._ask_database", fail)
     answer = await async_client.get("/health/ready")
     assert (answer.status_code, answer.json()["parts"]["database"]) == (503, "down")
     assert "secret" not in answer.content.decode()
