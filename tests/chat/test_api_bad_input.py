@@ -164,7 +164,7 @@ async def test_a_message_with_wrong_fields_is_refused(async_client, body):
     assert (await Message.objects.acount(), await Run.objects.acount()) == (0, 0)
 
 
-async def test_a_nul_in_a_message_is_dropped_before_thetransactional_db(async_client, redis):
+async def test_a_nul_in_a_message_is_dropped_before_the_database(async_client, redis):
     answer = await async_client.post(MESSAGES, {"text": "a\0b"}, content_type="application/json")
     assert answer.status_code == 202
     assert (await Message.objects.aget()).parts == [{"type": "text", "text": "ab"}]

@@ -101,7 +101,7 @@ async def test_ws_11_a_number_of_5000_digits_is_refused():
     assert await refusal('{"type": ' + "9" * 5000 + "}") == "invalid_json"
 
 
-async def test_ws_12_a_nul_is_dropped_before_thetransactional_db():
+async def test_ws_12_a_nul_is_dropped_before_the_database():
     wire = wire_to()
     await wire.connect(timeout=5)
     await wire.send_json_to({"type": "send_message", "text": "a\0b"})

@@ -283,23 +283,3 @@ async def test_a_stream_works_without_redis(mine, ringing, redis):
         await start(mine)
         told = await stream.log()
     assert "".join(e["delta"] for e in told if e["type"] == "text.delta") == "w0 w1 w2 "
-
-
-@pytest.mark.parametrize("after", [10**6, 10**17])
-async def test_a_position_ahead_of_the_log_is_told_so_and_live_events_come(mine, ringing, after):
-    await finished(mine)
-    last = (await ChatSession.objects.aget()).last_seq
-    async with Stream(f"?after={after}") as stream:
-        reset = (await stream.events("stream-reset"))[-1]
-        assert json.loads(reset["data"])["reason"] == "ahead"
-        assert reset["id"] == f"mine.{mine.epoch}:{last}"
-        await start(mine)
-        assert (await stream.log())[0]["seq"] == last + 1
-
-
-async def test_a_position_below_the_kept_log_is_told_so(mine, ringing):
-    await finished(mine)
-    await ChatSession.objects.aupdate(floor_seq=5)
-    async with Stream("?after=2") as stream:
-        told = await stream.log()
-    assert (told[0]["reason"], told[0]["after"], told[1]["seq"]) == ("expired", 5, 6)

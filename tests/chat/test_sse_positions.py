@@ -8,7 +8,7 @@ import pytest
 from chat import runs
 from chat.commands import SendMessage
 from chat.models import ChatSession, Run
-from tests.chat.test_sse import Stream
+from tests.chat.test_sse import Stream, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,3 +110,22 @@ async def test_s_19_a_stream_is_neither_cut_nor_compressed():
         assert stream.status == 200
         assert "Content-Encoding" not in stream.headers
         assert len(await stream.chunk(timeout_s=1)) > 2048
+
+
+@pytest.mark.parametrize("after", [4, 10**6, 10**17])
+async def test_a_position_ahead_of_the_log_is_told_so_and_live_events_come(mine, after):
+    await start(mine)
+    async with Stream(f"?after={after}") as stream:
+        reset = (await stream.events("stream-reset"))[-1]
+        assert json.loads(reset["data"])["reason"] == "ahead"
+        assert reset["id"] == f"{OURS}:3"
+        await start(mine, if_running="enqueue")
+        assert (await stream.log("message.completed"))[0]["seq"] == 4
+
+
+async def test_a_position_below_the_kept_log_is_told_so(mine):
+    await start(mine)
+    await ChatSession.objects.aupdate(floor_seq=2)
+    async with Stream("?after=1") as stream:
+        told = await stream.log("message.completed")
+    assert (told[0]["reason"], told[0]["after"], told[1]["seq"]) == ("expired", 2, 3)
