@@ -2,13 +2,12 @@
 
 import asyncio
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import AsyncClient
 
 from chat import database, runs
-from chat.models import ChatSession, Message, Run
+from chat.models import Message, Run
 from costs.models import ModelCall
 from tests import driving, invariants
 
@@ -23,20 +22,6 @@ SHORT = "[[tokens=2 delay_ms=0]]"
 def async_client():
     """One for all tests: each new one would look for all static files again."""
     return AsyncClient()
-
-
-@pytest.fixture
-def mine(transactional_db):
-    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def send(client, text=SHORT, *, key=None, **more):

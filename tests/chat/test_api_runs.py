@@ -2,13 +2,12 @@
 
 import re
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import AsyncClient
 
-from chat import database, runs
-from chat.models import ChatSession, Run
+from chat import database
+from chat.models import Run
 from tests import driving, invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,20 +20,6 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 def async_client():
     """One for all tests: each new one would look for all static files again."""
     return AsyncClient()
-
-
-@pytest.fixture
-def mine(transactional_db):
-    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def send(client, text, **more):

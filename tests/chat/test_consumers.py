@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from chat import database, runs
-from chat.models import ChatSession, Run
+from chat import database
+from chat.models import Run
 from project.asgi import application
 from tests import driving, invariants
 
@@ -17,20 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SHORT = "[[tokens=3 delay_ms=0]]"
 LONG = "[[tokens=2000 delay_ms=5]]"
 TERMINAL = ("run.finished", "run.failed", "run.cancelled")
-
-
-@pytest.fixture
-def mine(transactional_db):
-    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Socket:

@@ -1,7 +1,5 @@
 """WebSocket: messages and cancels are carried out in their order, once, or refused."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.db import OperationalError
 
@@ -11,20 +9,6 @@ from tests import driving, invariants
 from tests.chat.test_consumers import LONG, SHORT, TERMINAL, Socket, joined
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def mine(transactional_db):
-    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def test_ws_27_a_cancel_with_nothing_running_does_nothing(mine, ringing):

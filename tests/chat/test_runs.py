@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -17,15 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SHORT = "[[tokens=2 delay_ms=0]]"
 LONG = "[[tokens=2000 delay_ms=5]]"
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 @pytest.fixture

@@ -1,34 +1,18 @@
 """SSE: who may read a stream, and the contract of django-eventstream's storage and channels."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django_eventstream.storage import EventDoesNotExist
 from django_eventstream.utils import get_channelmanager, get_storage
 
-from chat import runs, sse
+from chat import sse
 from chat.models import ChatSession
 from chat.principals import Principal
 from tests import driving
 from tests.chat.test_sse import SHORT, Stream, finished, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def mine(transactional_db):
-    return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
-
-
-@pytest.fixture
-def ringing(worker, monkeypatch):
-    """The worker hears every bell, as over a broker, but at once."""
-    pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
-    yield worker
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 @pytest.fixture
