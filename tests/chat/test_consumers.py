@@ -125,7 +125,7 @@ async def test_a_frame_is_one_flat_object(mine, ringing):
 
 
 async def test_two_sockets_are_told_the_same(mine, ringing):
-    async with Socket() as one, Socket() as other:
+    async with Socket("?after=0") as one, Socket("?after=0") as other:
         await one.say("[[tokens=50 delay_ms=2]]")
         told = [await socket.until(*TERMINAL) for socket in (one, other)]
     assert joined(told[0]) == joined(told[1])

@@ -109,7 +109,7 @@ async def test_messages_that_are_sent_at_once_are_answered_in_their_order(mine, 
 
 
 async def test_ws_29_a_key_sent_twice_is_one_run_also_on_two_sockets_at_once(mine, ringing):
-    async with Socket() as one, Socket() as other:
+    async with Socket("?after=0") as one, Socket("?after=0") as other:
         for _ in range(3):
             for socket in (one, other):
                 await socket.say(SHORT, idempotency_key="k1")

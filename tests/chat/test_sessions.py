@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from chat import sessions
+from chat import events, leases, runs, sessions
 from chat.models import ChatSession, Run
 from tests import driving
 
@@ -196,3 +196,23 @@ def test_the_messages_of_another_session_are_not_in_the_history(worker, alice, s
     other, _ = sessions.create(alice, session_id="other")
     driving.send(other, "Secret")
     assert history_of(driving.send(session, "Hi")) == [("user", "Hi")]
+
+
+@pytest.mark.parametrize(
+    "terminal",
+    [
+        events.RunFinished(stop_reason="stop"),
+        events.RunCancelled(reason="requested"),
+        events.RunFailed(code="timeout", message="m"),
+    ],
+    ids=lambda terminal: terminal.type,
+)
+def test_a_rollback_holds_however_the_run_ends_at_that_moment(worker, session, terminal):
+    """The client was told that the run is rolled back; the worker hears of it too late."""
+    wrong = driving.send(session, "Wrong")
+    leases.claim(wrong.run_id, worker="somebody")
+    driving.cancel(wrong.run_id)
+    second = driving.send(session, "Hi", if_running="rollback")
+    runs.end(Run.objects.get(pk=wrong.run_id), terminal)
+    assert history_of(second) == [("user", "Hi")]
+    assert said(sessions.messages_of(session, before=None, limit=10)) == [("user", "Hi")]
