@@ -148,7 +148,9 @@ def end(run: Run, terminal: events.Terminal) -> None:
                 "error_detail": terminal.message[:500],
             }
         case events.RunCancelled():
-            values = {"status": Run.Status.CANCELLED, "cancel_reason": terminal.reason}
+            values = {"status": Run.Status.CANCELLED}
+            not_rolled_back = Run.objects.filter(pk=run.pk).exclude(cancel_reason="rolled_back")
+            not_rolled_back.update(cancel_reason=terminal.reason)
     Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
 
 

@@ -158,9 +158,8 @@ def _described(principal: Principal) -> QuerySet[ChatSession]:
 
 
 def _shown(session: ChatSession) -> QuerySet[Message]:
-    return Message.objects.filter(session=session).exclude(
-        run__status=Run.Status.CANCELLED, run__cancel_reason="rolled_back"
-    )
+    # Whatever the run's end was: it may have come in the moment in which it was rolled back.
+    return Message.objects.filter(session=session).exclude(run__cancel_reason="rolled_back")
 
 
 def _title_from(text: str) -> str:
