@@ -1,34 +1,25 @@
-"""The REST API: parse, call one domain function, answer."""
+"""The REST endpoints: parse, call one domain function, answer."""
 
 from typing import Annotated, Any
 
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.http.request import RawPostDataException
+from django.http import HttpRequest, StreamingHttpResponse
 from django_eventstream.utils import add_default_headers
-from ninja import Header, NinjaAPI, Query
-from ninja.errors import HttpError, ValidationError
-from ninja.parser import Parser
+from ninja import Header, Query
 from ninja.responses import Status
-from ninja.utils import check_csrf
 from pydantic import StringConstraints
 
 from chat import (
     answers,
     database,
     health,
-    origins,
     positions,
-    principals,
     runs,
     sessions,
     sse,
-    strict_json,
 )
 from chat.agent import catalog
-from chat.agent.errors import AgentError
 from chat.commands import SendMessage
-from chat.principals import Principal
+from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import (
     Alive,
     Health,
@@ -45,16 +36,9 @@ from chat.schemas import (
     SessionPage,
 )
 
-DETAIL_CHARACTERS = 300
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-#: The status of each refusal of a run.
-_STATUS = {
-    runs.RunActive: 409,
-    runs.TooManyQueued: 429,
-    runs.KeyReused: 422,
-    runs.UnknownRun: 404,
-}
-Problems = {400: Problem, 401: Problem, 404: Problem, 409: Problem, 422: Problem}
+#: The URLs take the whole API from here, where its endpoints are.
+__all__ = ["api"]
+
 EVENT_STREAM = {
     "description": "Events, one after another, until the client leaves",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -70,123 +54,6 @@ POSITIONS = [
 ]
 Limit = Annotated[int, Query(20, ge=1, le=100)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
-
-
-class StrictParser(Parser):
-    """Reads request bodies with the same strictness as WebSocket frames."""
-
-    def parse_body(self, request: HttpRequest) -> Any:
-        try:
-            return strict_json.loads(request.body)
-        except strict_json.InvalidJson as error:
-            raise Refusal(400, "invalid_json", f"Not valid JSON: {error}") from error
-
-
-class Refusal(HttpError):
-    """An answer that is an error; `code` is for programs, the message for people."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(status, detail)
-        self.code = code
-
-
-class CallerRequest(HttpRequest):
-    """A request with its principal, as `authenticate` leaves it."""
-
-    auth: Principal
-
-
-async def authenticate(request: HttpRequest) -> Principal | None:
-    """Find the caller. A page of another origin may change nothing with a user's cookie."""
-    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
-    changes = request.method not in SAFE_METHODS
-    if changes and not origins.is_allowed(headers, scheme=request.scheme or "http"):
-        raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
-    # Known from here on, also to code that would look it up in the database again.
-    request.user = await request.auser()
-    principal = principals.of_user(request.user)
-    is_known = principal is not None and principal != principals.EVERYBODY
-    if changes and is_known and check_csrf(request):
-        raise Refusal(403, "csrf", "The CSRF token is missing or wrong")
-    return principal
-
-
-api = NinjaAPI(
-    title="Chatledger",
-    version="1",
-    description="Streaming LLM agents with conversations that survive anything, and their costs.",
-    urls_namespace="api",
-    docs_url="/docs",
-    openapi_url="/openapi.json",
-    parser=StrictParser(),
-    auth=authenticate,
-)
-
-
-@api.exception_handler(Refusal)
-def _refused(request: HttpRequest, error: Refusal) -> HttpResponse:
-    return _problem(request, error.status_code, error.code, error.message)
-
-
-@api.exception_handler(HttpError)
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    # What the parser refuses arrives wrapped.
-    if isinstance(error.__cause__, Refusal):
-        return _refused(request, error.__cause__)
-    code = "not_authenticated" if error.status_code == 401 else "refused"
-    return _problem(request, error.status_code, code, str(error))
-
-
-@api.exception_handler(RequestDataTooBig)
-def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
-    return _problem(request, 413, "too_large", "A body may have 1 MiB at most")
-
-
-@api.exception_handler(RawPostDataException)
-def _no_json(request: HttpRequest, error: RawPostDataException) -> HttpResponse:
-    return _problem(request, 415, "not_json", "Send application/json")
-
-
-@api.exception_handler(ValidationError)
-def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    first = error.errors[0]
-    field = ".".join(str(step) for step in first["loc"][1:] if step != "body")
-    message = first["msg"].removeprefix("Value error, ")
-    return _problem(request, 422, "invalid", f"{field}: {message}" if field else message)
-
-
-@api.exception_handler(sessions.UnknownSession)
-def _unknown_session(request: HttpRequest, error: sessions.UnknownSession) -> HttpResponse:
-    return _problem(request, 404, "unknown_session", str(error))
-
-
-@api.exception_handler(runs.Refused)
-def _run_refused(request: HttpRequest, error: runs.Refused) -> HttpResponse:
-    return _problem(request, _STATUS.get(type(error), 409), error.code, str(error))
-
-
-@api.exception_handler(AgentError)
-def _no_such_model(request: HttpRequest, error: AgentError) -> HttpResponse:
-    return _problem(request, 422, error.code, str(error))
-
-
-@api.exception_handler(sessions.SessionBusy)
-def _busy(request: HttpRequest, error: sessions.SessionBusy) -> HttpResponse:
-    return _problem(request, 409, "run_active", "Cancel the session's run first")
-
-
-for _unavailable in database.Unavailable:
-
-    @api.exception_handler(_unavailable)
-    def _storage(request: HttpRequest, error: Exception) -> HttpResponse:
-        response = _problem(request, 503, "storage", "The database cannot be reached")
-        response["Retry-After"] = "2"
-        return response
-
-
-def _problem(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    problem = {"detail": detail[:DETAIL_CHARACTERS], "code": code}
-    return api.create_response(request, problem, status=status)
 
 
 @api.post("/api/sessions", response={200: SessionOut, 201: SessionOut, **Problems})
