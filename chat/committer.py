@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 WINDOW_S = 0.04
 BUFFER_EVENTS = 1000
-STORAGE_PATIENCE_S = 30.0
 #: Commits that may wait to be published; what is beyond them is found in the log.
 PUBLISH_BACKLOG = 100
 
@@ -37,7 +37,7 @@ class LeaseLost(Exception):
 
 
 class StorageUnavailable(Exception):
-    """The database took nothing for longer than a run may wait."""
+    """The database takes nothing for longer than a run may wait."""
 
 
 @dataclass(slots=True)
@@ -50,12 +50,14 @@ class _Batch:
     done: asyncio.Future[None]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class RunBuffer:
     """The events of one run that are not committed yet."""
 
     place: Place
     committer: "Committer"
+    #: The newest seq that is known to be stored.
+    last_seq: int = 0
     _entries: list[Entry] = field(default_factory=list)
     _writes: list[Write] = field(default_factory=list)
     #: Done when what waits now is committed; made only when somebody wants to know.
@@ -116,14 +118,20 @@ class RunBuffer:
         self._room.set()
         return batch
 
-    def reopen(self) -> None:
-        """Forget what could not be stored, so that the end of the run can be."""
-        self._entries, self._writes, self._error = [], [], None
-
     def fail(self, error: Exception) -> None:
-        """Refuse everything from now on."""
+        """Refuse everything from now on, and tell those who wait."""
         self._error = error
         self._room.set()
+        for waited in (self._done, self._in_flight):
+            if waited and not waited.done():
+                waited.set_exception(error)
+                # Not every flush has somebody who waits for it.
+                waited.exception()
+        self._done = self._in_flight = None
+
+    def reopen(self) -> None:
+        """Take the end of a run that the database was away for; what waits goes before it."""
+        self._error = None
 
 
 class Committer:
@@ -131,6 +139,7 @@ class Committer:
 
     def __init__(self, *, worker: str) -> None:
         self._worker = worker
+        self._buffers: WeakSet[RunBuffer] = WeakSet()
         self._dirty: dict[RunBuffer, None] = {}
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -139,7 +148,9 @@ class Committer:
 
     def open(self, place: Place) -> RunBuffer:
         """Give a run its buffer."""
-        return RunBuffer(place, self)
+        buffer = RunBuffer(place, self)
+        self._buffers.add(buffer)
+        return buffer
 
     def wake(self, buffer: RunBuffer, *, is_urgent: bool) -> None:
         """Note that a buffer has something; what is urgent does not wait for the window."""
@@ -182,9 +193,6 @@ class Committer:
     async def _commit(self, batches: list[_Batch]) -> None:
         try:
             stored = await self._store_patiently(batches)
-        except database.Unavailable as error:
-            for batch in batches:
-                _settle(batch, StorageUnavailable(str(error)))
         except Exception as error:
             logger.exception("A batch of %s runs cannot be stored", len(batches))
             await self._commit_each(batches, error)
@@ -204,6 +212,7 @@ class Committer:
         for batch, envelopes in zip(batches, stored, strict=True):
             _settle(batch, LeaseLost() if envelopes is None else None)
             if envelopes:
+                batch.buffer.last_seq = envelopes[-1].seq
                 fresh.append((batch.buffer.place.session_pk, envelopes))
         if fresh:
             try:
@@ -213,19 +222,18 @@ class Committer:
 
     async def _store_patiently(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
         loop = asyncio.get_running_loop()
-        deadline = time.monotonic() + STORAGE_PATIENCE_S
-        pause_s = 0.05
-        while True:
+        store = self._store
+        is_told = False
+        async for waited_s in database.tries():
             try:
-                return await loop.run_in_executor(
-                    self._thread, database.in_thread, self._store, batches
-                )
+                return await loop.run_in_executor(self._thread, database.in_thread, store, batches)
             except database.Unavailable as error:
-                if time.monotonic() > deadline:
-                    raise
-                logger.warning("The database takes nothing, trying again: %s", error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 2.0)
+                store = self._store_unless_stored
+                if waited_s >= database.PATIENCE_S and not is_told:
+                    is_told = True
+                    for buffer in list(self._buffers):
+                        buffer.fail(StorageUnavailable(str(error)))
+        raise AssertionError("tries never end by themselves")
 
     @transaction.atomic
     def _store(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
@@ -242,19 +250,33 @@ class Committer:
             results[id(batch)] = envelopes
         return [results.get(id(batch)) for batch in batches]
 
+    @transaction.atomic
+    def _store_unless_stored(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
+        """Store what an earlier try did not: it may be that only its answer was lost."""
+        found = [_find_stored(batch) for batch in batches]
+        return found if any(found) else self._store(batches)
+
     async def _publish_all(self) -> None:
         while True:
             await broadcast.publish(*await self._to_publish.get())
 
 
+def _find_stored(batch: _Batch) -> list[Envelope] | None:
+    """Find a batch's events in the log; None when others stand in their place."""
+    place = batch.buffer.place
+    happened = event_log.read_run(
+        session_pk=place.session_pk,
+        session_id=place.session_id,
+        run_id=place.run_id,
+        after=batch.buffer.last_seq,
+    )
+    bodies = [entry.event.model_dump_json() for entry in batch.entries]
+    ours = [e for e in happened if e.attempt == place.attempt][: len(bodies)]
+    return ours if [e.body for e in ours] == bodies else None
+
+
 def _settle(batch: _Batch, error: Exception | None) -> None:
     if error:
         batch.buffer.fail(error)
-    if batch.done.done():
-        return
-    if error:
-        batch.done.set_exception(error)
-        # Not every flush has somebody who waits for it.
-        batch.done.exception()
-    else:
+    elif not batch.done.done():
         batch.done.set_result(None)

@@ -5,8 +5,10 @@ single one that stays broken after a database restart. A thousand open streams s
 """
 
 import asyncio
+import logging
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -15,10 +17,13 @@ from django.db import InterfaceError, OperationalError, connection, reset_querie
 P = ParamSpec("P")
 T = TypeVar("T")
 THREADS = 4
+#: So long a database may be away before what waits for it gives up.
+PATIENCE_S = 30.0
 
 #: The connection broke or the database is busy: the same work may succeed a moment later.
 Unavailable = (OperationalError, InterfaceError)
 
+logger = logging.getLogger(__name__)
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
 
@@ -46,6 +51,31 @@ async def read(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await write(work, *args, **kwargs)
     except Unavailable:
         return await write(work, *args, **kwargs)
+
+
+async def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` again and again until the database takes it; it must be repeatable.
+
+    Raises Unavailable after PATIENCE_S.
+    """
+    async for waited_s in tries():
+        try:
+            return await write(work, *args, **kwargs)
+        except Unavailable:
+            if waited_s >= PATIENCE_S:
+                raise
+    raise AssertionError("tries never end by themselves")
+
+
+async def tries() -> AsyncIterator[float]:
+    """Pace tries with growing pauses, for ever; each is told for how many seconds they go on."""
+    started_at = time.monotonic()
+    pause_s = 0.05
+    while True:
+        yield time.monotonic() - started_at
+        logger.warning("The database takes nothing; trying again in %.2g s", pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, 2.0)
 
 
 def uuid_parameter(value: uuid.UUID) -> uuid.UUID | str:

@@ -11,13 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import F, Sum, Window
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from chat import database
 from chat.events import Envelope, Event
 from chat.models import ChatSession, EventRecord
 
-PAGE = 500
+#: A page of the log ends at either; one event alone may be longer.
+PAGE_EVENTS = 500
+PAGE_CHARACTERS = 16 * 1024
 ROWS_PER_INSERT = 1000
 
 
@@ -66,16 +70,30 @@ def append_now(place: Place, *events: Event) -> list[Envelope]:
     return append([(place, [Entry(event=event, at=now) for event in events])])[0]
 
 
-def read(*, session_pk: int, session_id: str, after: int, limit: int = PAGE) -> list[Envelope]:
+def read(*, session_pk: int, session_id: str, after: int, limit: int) -> list[Envelope]:
     """Read the events after `after` in order, at most `limit` of them."""
     records = EventRecord.objects.filter(session_id=session_pk, seq__gt=after).order_by("seq")
     return [_from_record(record, session_id) for record in records[:limit]]
 
 
-def read_run(*, session_pk: int, session_id: str, run_id: uuid.UUID) -> list[Envelope]:
-    """Read all events of one run in order."""
-    records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id).order_by("seq")
-    return [_from_record(record, session_id) for record in records]
+def read_page(*, session_pk: int, session_id: str, after: int) -> list[Envelope]:
+    """Read some events after `after` in order; an empty page is the end of the log."""
+    # No number is skipped, so the range of seq also bounds what the window runs over.
+    records = EventRecord.objects.filter(
+        session_id=session_pk, seq__gt=after, seq__lte=after + PAGE_EVENTS
+    )
+    length = Length("body")
+    sized = records.annotate(before=Window(Sum(length), order_by=F("seq").asc()) - length)
+    page = sized.filter(before__lt=PAGE_CHARACTERS).order_by("seq")
+    return [_from_record(record, session_id) for record in page]
+
+
+def read_run(
+    *, session_pk: int, session_id: str, run_id: uuid.UUID, after: int = 0
+) -> list[Envelope]:
+    """Read the events of one run after `after` in order."""
+    records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id, seq__gt=after)
+    return [_from_record(record, session_id) for record in records.order_by("seq")]
 
 
 def last_seqs(session_pks: Iterable[int]) -> dict[int, int]:

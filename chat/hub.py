@@ -7,7 +7,6 @@ in order, also when the layer loses messages, is slow, or is not there at all.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,10 +19,16 @@ from chat.events import Envelope, merge_envelopes
 
 logger = logging.getLogger(__name__)
 
+#: What may wait for one reader; beyond either, he reads the log instead.
 QUEUE_EVENTS = 1000
+QUEUE_CHARACTERS = 256 * 1024
 #: Behind at two comparisons in a row is behind: at most twice as long until it is healed.
 COMPARE_EVERY_S = 0.9
 RETRY_S = 1.0
+
+
+class SessionGone(Exception):
+    """The session was deleted while it was followed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +37,9 @@ class Subscription:
 
     session_pk: int
     position: int = 0
-    _queue: deque[Envelope] = field(default_factory=deque)
+    _queue: list[Envelope] = field(default_factory=list)
+    _characters: int = 0
+    _is_gone: bool = False
     _is_stale: bool = False
     _something: asyncio.Event = field(default_factory=asyncio.Event)
     _compared_at: int = -1
@@ -41,27 +48,39 @@ class Subscription:
         """Queue fresh events without waiting."""
         if self._is_stale:
             return
-        if len(self._queue) + len(envelopes) > QUEUE_EVENTS:
-            self.mark_stale()
-            return
         self._queue.extend(envelopes)
+        self._characters += sum(len(envelope.body) for envelope in envelopes)
+        if len(self._queue) > QUEUE_EVENTS or self._characters > QUEUE_CHARACTERS:
+            self.mark_stale()
         self._something.set()
 
     def mark_stale(self) -> None:
         """Forget the queue: the reader goes back to the log."""
-        self._queue.clear()
+        self._empty()
         self._is_stale = True
         self._something.set()
 
+    def end(self) -> None:
+        """Tell the reader that the session is gone."""
+        self._is_gone = True
+        self._something.set()
+
     async def take(self) -> list[Envelope] | None:
-        """Wait for events and take them all; None tells the reader to read the log."""
+        """Wait for events and take them all; None tells the reader to read the log.
+
+        Raises SessionGone.
+        """
         await self._something.wait()
+        if self._is_gone:
+            raise SessionGone
         self._something.clear()
         if self._is_stale:
             self._is_stale = False
             return None
-        taken = list(self._queue)
-        self._queue.clear()
+        return self._empty()
+
+    def _empty(self) -> list[Envelope]:
+        taken, self._queue, self._characters = self._queue, [], 0
         return taken
 
     def compare(self, last_seq: int) -> None:
@@ -141,7 +160,10 @@ class Hub:
         last = await database.read(event_log.last_seqs, list(self._subscriptions))
         for session_pk, readers in self._subscriptions.items():
             for subscription in readers:
-                subscription.compare(last.get(session_pk, 0))
+                if session_pk in last:
+                    subscription.compare(last[session_pk])
+                else:
+                    subscription.end()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -150,7 +172,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterator[list[Envelope]]:
     """Give all events after `after`, those that are stored and then those that happen, for ever.
 
-    A reader that falls behind gets neighbouring deltas joined.
+    A reader that falls behind gets neighbouring deltas joined. Raises SessionGone.
     """
     hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
     subscription = hub.subscribe(session_pk, after=after)
@@ -166,17 +188,16 @@ async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterat
 
 async def _stored(session_id: str, subscription: Subscription) -> AsyncIterator[list[Envelope]]:
     while True:
-        page = await database.read(
-            event_log.read,
+        page = await database.patiently(
+            event_log.read_page,
             session_pk=subscription.session_pk,
             session_id=session_id,
             after=subscription.position,
         )
-        if page:
-            subscription.position = page[-1].seq
-            yield merge_envelopes(page)
-        if len(page) < event_log.PAGE:
+        if not page:
             return
+        subscription.position = page[-1].seq
+        yield merge_envelopes(page)
 
 
 async def _live(subscription: Subscription) -> AsyncIterator[list[Envelope]]:

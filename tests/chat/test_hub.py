@@ -87,12 +87,31 @@ async def test_a_reader_begins_after_its_position(place):
 
 
 async def test_a_long_log_is_read_page_by_page(place, monkeypatch):
-    monkeypatch.setattr(event_log, "PAGE", 2)
-    monkeypatch.setattr(event_log.read, "__kwdefaults__", {"limit": 2})
+    monkeypatch.setattr(event_log, "PAGE_EVENTS", 2)
     await happen(place, 5)
     async with follow(place) as following:
         pages = [[e.seq for e in await anext(following)] for _ in range(3)]
     assert pages == [[1, 2], [3, 4], [5]]
+
+
+async def test_G7_a_page_is_bounded_by_what_it_says_and_one_long_event_is_a_page(
+    place, monkeypatch
+):
+    monkeypatch.setattr(event_log, "PAGE_CHARACTERS", 10)
+    await happen(place, 3)
+    async with follow(place) as following:
+        pages = [[e.seq for e in await anext(following)] for _ in range(3)]
+    assert pages == [[1], [2], [3]]
+
+
+async def test_a_reader_of_a_deleted_session_is_told_that_it_is_gone(place, monkeypatch):
+    monkeypatch.setattr(hub, "COMPARE_EVERY_S", 0.05)
+    await happen(place, 1)
+    async with follow(place) as following:
+        assert await take(following, 1) == [1]
+        await database.write(ChatSession.objects.filter(pk=place.session_pk).delete)
+        with pytest.raises(hub.SessionGone):
+            await asyncio.wait_for(anext(following), 5)
 
 
 async def test_a_reader_that_races_with_a_thousand_events_gets_each_once(place):
