@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 EVENTS_GROUP = "chatledger.events"
 WORKERS_GROUP = "chatledger.workers"
 SEND_TIMEOUT_S = 1.0
+#: So long a request waits for the layer; the sending goes on without it.
+PATIENCE_S = 0.1
 LOG_EVERY_S = 10.0
 
 #: A session's key and its events that have just been committed.
@@ -43,6 +45,7 @@ class _Failures:
 
 
 failures = _Failures()
+_sending: set[asyncio.Future[None]] = set()
 
 
 async def publish(*fresh: Fresh) -> None:
@@ -66,6 +69,14 @@ async def join(group: str) -> str:
     channel: str = await layer.new_channel()
     await layer.group_add(group, channel)
     return channel
+
+
+async def send_soon(sending: Coroutine[Any, Any, None]) -> None:
+    """Start to send, and do not let a request wait for a layer that does not answer."""
+    task = asyncio.ensure_future(sending)
+    _sending.add(task)
+    task.add_done_callback(_sending.discard)
+    await asyncio.wait({task}, timeout=PATIENCE_S)
 
 
 async def cancel(run_id: uuid.UUID, reason: str) -> None:

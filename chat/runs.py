@@ -81,10 +81,10 @@ async def start(session: ChatSession, command: SendMessage, *, model: str) -> St
     started, stored, cancelled = await database.write(_start, session.pk, command, model)
     if started.is_repeated:
         return started
-    await broadcast.publish((session.pk, stored))
-    for run_id, reason in cancelled:
-        await broadcast.cancel(run_id, reason)
     ring(started.run_id)
+    await broadcast.send_soon(broadcast.publish((session.pk, stored)))
+    for run_id, reason in cancelled:
+        await broadcast.send_soon(broadcast.cancel(run_id, reason))
     return started
 
 
@@ -92,9 +92,9 @@ async def cancel(run: Run, reason: CancelReason = "requested") -> None:
     """Stop a run, wherever it is; a run that has ended stays as it is."""
     session_pk, stored = await database.write(_cancel, run.pk, reason)
     if not stored:
-        await broadcast.cancel(run.pk, reason)
+        await broadcast.send_soon(broadcast.cancel(run.pk, reason))
         return
-    await broadcast.publish((session_pk, stored))
+    await broadcast.send_soon(broadcast.publish((session_pk, stored)))
     next_id = await database.read(next_after, run.pk)
     if next_id:
         ring(next_id)
