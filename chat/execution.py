@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 #: Why a worker stops a run: somebody cancelled it, the worker is shutting down, or the lease is
 #: somebody else's.
 Stop = CancelReason | Literal["shutdown", "lease_lost"]
-CANCELS = ("requested", "interrupted", "rolled_back", "disconnected")
+STOPS = ("requested", "interrupted", "rolled_back", "disconnected", "shutdown", "lease_lost")
 _STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "content_filter"}
 INTERNAL_ERROR = "Something went wrong on our side. The text so far has been kept."
 
@@ -51,6 +51,7 @@ class Execution:
     _meter: Meter | None = None
     _stop: Stop | None = None
     _has_effects: bool = False
+    _has_called_tools: bool = False
     _is_told: bool = False
     _is_ending: bool = False
 
@@ -84,7 +85,7 @@ class Execution:
             await self._end(_failed("internal", INTERNAL_ERROR), stop_reason="failed")
 
     async def _answer(self) -> None:
-        turns, carried, cancelled = await database.write(_prepare, self.claim)
+        turns, carried, cancelled = await database.patiently(_prepare, self.claim)
         if cancelled:
             # Asked for before this worker could hear of it.
             self._stop = cancelled
@@ -147,6 +148,7 @@ class Execution:
     ) -> Iterator[Event]:
         self._note_effects()
         if isinstance(piece, pieces.ToolCall):
+            self._has_called_tools = True
             yield from self._draft.tool_call(tool_call_id=piece.tool_call_id, name=piece.name)
             return
         add = {
@@ -185,14 +187,19 @@ class Execution:
             )
 
     async def _hand_back(self) -> None:
-        """Leave a run that has shown nothing to another worker; end any other."""
-        if self._has_effects:
+        """Leave the run to another worker; one that has called tools is ended.
+
+        What this attempt has said is said to be replaced by the next one.
+        """
+        if self._has_called_tools or self.claim.place.attempt == Run.MAX_ATTEMPTS:
             error = _failed("interrupted", "The service was restarted in the middle of the answer.")
             await self._end(error, stop_reason="failed")
             return
+        for event in self._draft.finish():
+            self.buffer.add(event)
         self._tell_costs()
+        self.buffer.also(lambda _: leases.release(self.claim.place.run_id))
         await self._flush()
-        await database.write(leases.release, self.claim.place.run_id, worker=self.worker)
 
     async def _end(self, terminal: events.Terminal, *, stop_reason: StopReason) -> None:
         """Close everything that is open and commit the end of the run in one transaction."""
@@ -237,7 +244,7 @@ class Execution:
             logger.exception("The end of run %s cannot be stored", self.claim.place.run_id)
 
     async def _fail_unstored(self) -> None:
-        """The database was away for too long: the run ends as failed as soon as it is back."""
+        """The database is away for too long: the run ends as failed as soon as it is back."""
         logger.error("Run %s: the database takes nothing", self.claim.place.run_id)
         self.buffer.reopen()
         error = _failed("storage", "The answer could not be stored, so it was stopped.")

@@ -99,11 +99,11 @@ def beat(run_ids: Sequence[uuid.UUID], *, worker: str) -> dict[uuid.UUID, str | 
     return {pk: (reason if requested_at else None) for pk, requested_at, reason in rows}
 
 
-def release(run_id: uuid.UUID, *, worker: str) -> None:
-    """Hand a run back that has shown nothing yet, for any worker to take at once."""
-    Run.objects.filter(
-        pk=run_id, worker=worker, status=Run.Status.RUNNING, has_effects=False
-    ).update(status=Run.Status.QUEUED, worker="", lease_expires_at=None)
+def release(run_id: uuid.UUID) -> None:
+    """Hand a run back, for any worker to take at once. To be called by who holds its lease."""
+    Run.objects.filter(pk=run_id, status=Run.Status.RUNNING).update(
+        status=Run.Status.QUEUED, worker="", lease_expires_at=None, has_effects=False
+    )
 
 
 def expired() -> Q:

@@ -24,10 +24,7 @@ def unclaimed() -> list[uuid.UUID]:
 
 def dead() -> list[uuid.UUID]:
     """Runs of dead workers that cannot be tried again and have to be ended."""
-    hopeless = Q(has_effects=True) | Q(attempt__gte=Run.MAX_ATTEMPTS)
-    hopeless |= Q(cancel_requested_at__isnull=False)
-    found = Run.objects.filter(leases.expired() & hopeless)
-    return list(found.values_list("pk", flat=True)[:100])
+    return list(Run.objects.filter(_hopeless()).values_list("pk", flat=True)[:100])
 
 
 @transaction.atomic
@@ -37,7 +34,7 @@ def end_dead(run_id: uuid.UUID) -> tuple[int, list[Envelope]]:
     Gives the session's key and the events to publish; none when somebody else was first.
     """
     run = runs.lock(run_id)
-    if not Run.objects.filter(leases.expired(), pk=run_id).exists():
+    if not Run.objects.filter(_hopeless(), pk=run_id).exists():
         return run.session_id, []
     place = runs.place_of(run)
     happened = event_log.read_run(
@@ -57,6 +54,14 @@ def end_dead(run_id: uuid.UUID) -> tuple[int, list[Envelope]]:
     runs.store_message(run_id, stored)
     runs.end(run, terminal)
     return place.session_pk, stored
+
+
+def _hopeless() -> Q:
+    """The condition of a run that nobody executes and nobody may try again."""
+    is_cancelled = Q(cancel_requested_at__isnull=False)
+    cannot_repeat = Q(has_effects=True) | Q(attempt__gte=Run.MAX_ATTEMPTS) | is_cancelled
+    # A queued one was handed back in the moment in which it was cancelled.
+    return (leases.expired() & cannot_repeat) | (Q(status=Run.Status.QUEUED) & is_cancelled)
 
 
 def _closing_events(

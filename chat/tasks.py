@@ -19,7 +19,9 @@ def _start(**_: Any) -> None:
     # What is loaded by now stays; searching it for garbage would stop all streams for 0.2 s.
     gc.collect()
     gc.freeze()
-    worker = Worker(concurrency=settings.ENV.worker_concurrency)
+    worker = Worker(
+        concurrency=settings.ENV.worker_concurrency, grace_s=settings.ENV.shutdown_grace_s
+    )
     worker.start()
     _worker.append(worker)
 

@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -21,25 +20,24 @@ from django.db import connection
 
 from chat import broadcast, database, execution, leases, recovery, runs
 from chat.committer import Committer
-from chat.execution import CANCELS, Execution
+from chat.execution import STOPS, Execution
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 3.0
-#: A worker that cannot renew its leases stops before somebody else may start.
-SILENT_FOR_TOO_LONG_S = 10.0
 REAP_EVERY_S = 1.0
-#: Runs that end within this time of a shutdown are finished, the others handed back.
-SHUTDOWN_GRACE_S = 5.0
+#: When the database comes back, everybody has this long to renew his leases.
+REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
 RETRY_S = 1.0
 
 
 class Worker:
     """The runs of one process."""
 
-    def __init__(self, *, concurrency: int) -> None:
+    def __init__(self, *, concurrency: int, grace_s: float = 0) -> None:
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._concurrency = concurrency
+        self._grace_s = grace_s
         self._running: dict[uuid.UUID, Execution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
@@ -115,6 +113,7 @@ class Worker:
                 await self._reap()
             except database.Unavailable as error:
                 logger.warning("The reaper cannot reach the database: %s", error)
+                await asyncio.sleep(REAP_AFTER_OUTAGE_S)
 
     async def _reap(self) -> None:
         for run_id in await database.read(recovery.dead):
@@ -147,31 +146,29 @@ class Worker:
     def _stop(self, run_id: uuid.UUID, reason: str) -> None:
         found = self._running.get(run_id)
         if found:
-            found.stop(reason if reason in CANCELS else "requested")  # type: ignore[arg-type]
+            found.stop(reason if reason in STOPS else "requested")  # type: ignore[arg-type]
 
     def _beat_forever(self) -> None:
-        heard_at = time.monotonic()
-        while not self._is_closed.wait(HEARTBEAT_S):
+        pause_s = HEARTBEAT_S
+        while not self._is_closed.wait(pause_s):
+            asked = list(self._running)
             try:
-                held = database.in_thread(leases.beat, list(self._running), worker=self.name)
+                held = database.in_thread(leases.beat, asked, worker=self.name)
             except database.Unavailable as error:
                 logger.warning("The heartbeat cannot reach the database: %s", error)
-                if time.monotonic() - heard_at > SILENT_FOR_TOO_LONG_S:
-                    self._loop.call_soon_threadsafe(self._stop_all, "lease_lost")
+                pause_s = RETRY_S
             else:
-                heard_at = time.monotonic()
+                pause_s = HEARTBEAT_S
                 if not self._loop.is_closed():
-                    self._loop.call_soon_threadsafe(self._compare, held)
+                    self._loop.call_soon_threadsafe(self._compare, asked, held)
         connection.close()
 
-    def _compare(self, held: dict[uuid.UUID, str | None]) -> None:
-        for run_id, reason in held.items():
-            if reason:
+    def _compare(self, asked: list[uuid.UUID], held: dict[uuid.UUID, str | None]) -> None:
+        for run_id in asked:
+            if run_id not in held:
+                self._stop(run_id, "lease_lost")
+            elif reason := held[run_id]:
                 self._stop(run_id, reason)
-
-    def _stop_all(self, reason: execution.Stop) -> None:
-        for found in list(self._running.values()):
-            found.stop(reason)
 
     async def _end_tasks(self) -> None:
         left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -182,8 +179,9 @@ class Worker:
     async def _drain(self) -> None:
         running = [found.task for found in self._running.values() if found.task]
         if running:
-            await asyncio.wait(running, timeout=SHUTDOWN_GRACE_S)
-        self._stop_all("shutdown")
+            await asyncio.wait(running, timeout=self._grace_s)
+        for found in list(self._running.values()):
+            found.stop("shutdown")
 
 
 async def _supervised(keeper: Callable[[], Awaitable[None]]) -> None:

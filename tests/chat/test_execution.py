@@ -8,6 +8,7 @@ from django.db import connection
 
 from chat import events, leases
 from chat.models import EventRecord, Message, Run
+from chat.worker import Worker
 from costs import ledger
 from tests import driving, invariants
 
@@ -231,8 +232,7 @@ def test_a_new_attempt_says_what_it_replaces_and_keeps_the_old_charges(worker, s
     invariants.check_session(session)
 
 
-def test_a_shutdown_hands_back_what_has_shown_nothing(worker, session, monkeypatch):
-    monkeypatch.setattr("chat.worker.SHUTDOWN_GRACE_S", 0.1)
+def test_a_shutdown_hands_back_what_has_shown_nothing(worker, session):
     started = driving.send(session, "[[tokens=10 delay_ms=100000]]")
     thread = in_background(worker, started.run_id)
     driving.wait_for_status(started.run_id, "running")
@@ -242,6 +242,51 @@ def test_a_shutdown_hands_back_what_has_shown_nothing(worker, session, monkeypat
     thread.join()
     assert (run.worker, run.attempt) == ("", 1)
     assert [c.status for c in ledger.calls_of_run(run.pk)] == ["cancelled"]
+
+
+def test_W3_a_shutdown_hands_over_what_has_been_said_to_the_next_attempt(worker, session):
+    started = driving.send(session, "[[tokens=8 delay_ms=150]]")
+    thread = in_background(worker, started.run_id)
+    driving.wait_for(lambda: driving.text_of(session))
+    worker.shut_down()
+    thread.join()
+    assert Run.objects.get().status == "queued"
+    another = Worker(concurrency=5)
+    another.start()
+    driving.wait_for_status(started.run_id, "finished")
+    another.close()
+    run = Run.objects.get()
+    assert run.attempt == 2
+    begun = [e.event for e in driving.log_of(session) if e.type == "attempt.started"]
+    assert begun == [events.AttemptStarted(replaces=1)]
+    statuses = [c.status for c in ledger.calls_of_run(run.pk)]
+    assert statuses == ["cancelled", "complete"]
+    invariants.check_session(session)
+
+
+def test_W3_a_shutdown_ends_a_run_that_has_called_tools(worker, session):
+    started = driving.send(
+        session, '[[tool=calculator args={"expression":"6*7"} tokens=500 delay_ms=20]]'
+    )
+    thread = in_background(worker, started.run_id)
+    driving.wait_for(lambda: any(e.type == "tool.result" for e in driving.log_of(session)))
+    worker.shut_down()
+    thread.join()
+    run = Run.objects.get()
+    assert (run.status, run.error_code) == ("failed", "interrupted")
+    invariants.check_session(session)
+
+
+def test_W3_a_shutdown_ends_the_last_attempt(worker, session):
+    started = driving.send(session, "[[tokens=500 delay_ms=20]]")
+    Run.objects.update(attempt=2)
+    thread = in_background(worker, started.run_id)
+    driving.wait_for(lambda: driving.text_of(session))
+    worker.shut_down()
+    thread.join()
+    run = Run.objects.get()
+    assert (run.status, run.attempt) == ("failed", 3)
+    invariants.check_session(session)
 
 
 def test_the_database_refuses_a_second_running_run(session, db):

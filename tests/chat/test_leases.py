@@ -88,7 +88,7 @@ def test_the_fence_holds_for_another_worker_and_another_attempt(run):
 
 def test_a_run_that_is_handed_back_can_be_claimed_at_once(run):
     leases.claim(run.pk, worker="a")
-    leases.release(run.pk, worker="a")
+    leases.release(run.pk)
     assert leases.claim(run.pk, worker="b").place.attempt == 2
 
 

@@ -86,6 +86,13 @@ def test_a_cancelled_run_of_a_dead_worker_ends_cancelled(session, redis):
     invariants.check_session(session)
 
 
+def test_a_run_that_is_handed_back_while_it_is_cancelled_ends_cancelled(session, worker):
+    started = driving.send(session, "[[tokens=2]]")
+    Run.objects.update(cancel_requested_at=timezone.now(), cancel_reason="requested")
+    driving.wait_for_status(started.run_id, "cancelled")
+    invariants.check_session(session)
+
+
 def test_the_reaper_finds_what_the_bell_did_not_reach(session, worker):
     started = driving.send(session, "[[tokens=3 delay_ms=0]]")
     Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
