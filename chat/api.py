@@ -13,6 +13,7 @@ from chat import (
     database,
     health,
     positions,
+    reading,
     runs,
     sessions,
     sse,
@@ -155,15 +156,20 @@ async def session_costs(request: CallerRequest, session_id: str) -> Any:
         "responses": {200: EVENT_STREAM, 400: PROBLEM, 401: PROBLEM, 404: PROBLEM},
     },
 )
-async def follow_session(request: CallerRequest, session_id: str) -> StreamingHttpResponse:
+async def follow_session(
+    request: CallerRequest, session_id: str, caught_up: bool = False
+) -> StreamingHttpResponse:
     """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
     session = await database.read(sessions.get_for, request.auth, session_id)
     try:
         wanted = sse.requested_position(request, session)
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
+    begun = await database.read(
+        reading.begin, request.auth, session_id, wanted=wanted, tells_caught_up=caught_up
+    )
     response = StreamingHttpResponse(
-        sse.stream(session, positions.start(session, wanted=wanted)),
+        sse.stream(begun, reading.logged_out(request.auth, request.session.session_key)),
         content_type="text/event-stream; charset=utf-8",
     )
     add_default_headers(response, request)

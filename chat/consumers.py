@@ -2,24 +2,29 @@
 
 import asyncio
 import logging
+import time
+from collections import deque
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chat import commands, database, hub, positions, principals, runs, sessions
+from chat import commands, database, hub, positions, principals, reading, runs, sessions
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
 from chat.models import ChatSession
-from chat.positions import Start
+from chat.principals import Principal
+from chat.reading import Reading
 from chat.wire import native
 
 logger = logging.getLogger(__name__)
 
-NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, SERVER_ERROR = 4401, 4404, 4400, 1011
+NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
 MAX_COMMANDS_WAITING = 20
+#: A client that sends so much nonsense in a minute is broken; going on would help nobody.
+MAX_INVALID_PER_MINUTE = 10
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
@@ -33,6 +38,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         super().__init__()
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_COMMANDS_WAITING)
+        self._invalid_at: deque[float] = deque(maxlen=MAX_INVALID_PER_MINUTE)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -51,28 +57,33 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(NOT_ALLOWED, "Log in first")
             return
         try:
-            after = _after(self.scope)
-            session_id = self.scope["url_route"]["kwargs"]["session_id"]
-            self.session = await database.read(sessions.get_for, principal, session_id)
+            begun = await database.read(
+                reading.begin,
+                principal,
+                self.scope["url_route"]["kwargs"]["session_id"],
+                **_wishes(self.scope),
+            )
         except positions.InvalidPosition as error:
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
             await self.close(UNKNOWN_SESSION, str(error))
         else:
-            self._spawn(self._follow(positions.start(self.session, wanted=after)))
+            self.session = begun.session
+            self._spawn(self._follow(begun))
             self._spawn(self._carry_out_all())
+            self._spawn(self._leave_when_logged_out(principal))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         # Only read here: what takes time is done by the task that carries commands out.
         if not hasattr(self, "session"):
             return
         if text_data is None:
-            await self._refuse("binary_frame", "Commands are sent as text frames")
+            await self._refuse_invalid("binary_frame", "Commands are sent as text frames")
             return
         try:
             self._commands.put_nowait(commands.parse(text_data))
         except InvalidCommand as error:
-            await self._refuse(error.code, str(error))
+            await self._refuse_invalid(error.code, str(error))
         except asyncio.QueueFull:
             await self._refuse("too_many_commands", "Wait for the answers first")
 
@@ -81,20 +92,28 @@ class SessionConsumer(AsyncWebsocketConsumer):
         while True:
             await self._carry_out(await self._commands.get())
 
-    async def _follow(self, start: Start) -> None:
-        following = hub.follow(
-            session_pk=self.session.pk, session_id=self.session.session_id, after=start.after
-        )
+    async def _follow(self, begun: Reading) -> None:
+        following, seq = begun.follow(), begun.after
         try:
-            if start.reset:
-                await self.send(native.encode_reset(reason=start.reset, after=start.after))
+            if begun.snapshot:
+                await self.send(native.encode_reset(begun.snapshot))
             async with aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
                     for envelope in envelopes:
                         await self.send(native.encode(envelope))
+                        seq = envelope.seq
+                    if begun.tells_caught_up and not envelopes:
+                        epoch = begun.session.epoch
+                        await self.send(native.encode_caught_up(epoch=epoch, seq=seq))
+        except hub.SessionGone as error:
+            await self.close(UNKNOWN_SESSION, str(error))
         except Exception:
             logger.exception("A socket cannot be served any more")
             await self.close(SERVER_ERROR, "Connect again")
+
+    async def _leave_when_logged_out(self, principal: Principal) -> None:
+        await reading.logged_out(principal, self.scope["session"].session_key)
+        await self.close(NOT_ALLOWED, "Log in again")
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -110,6 +129,15 @@ class SessionConsumer(AsyncWebsocketConsumer):
         except Exception:
             logger.exception("A command failed")
             await self._refuse("internal", "Something went wrong on our side.")
+
+    async def _refuse_invalid(self, code: str, detail: str) -> None:
+        """Refuse what no client of ours would send, and a client that goes on sending it."""
+        now, oldest = time.monotonic(), next(iter(self._invalid_at), None)
+        if len(self._invalid_at) == MAX_INVALID_PER_MINUTE and oldest and now - oldest < 60:
+            await self.close(TOO_MANY, "Too much that is no command")
+            return
+        self._invalid_at.append(now)
+        await self._refuse(code, detail)
 
     async def _refuse(self, code: str, detail: str) -> None:
         await self.send(native.encode_refusal(code=code, detail=detail))
@@ -134,7 +162,14 @@ async def _cancel_run(session: ChatSession, command: CancelRun) -> None:
         await runs.cancel(run)
 
 
-def _after(scope: Any) -> int | None:
-    """The position that the client asks for: None for now. Raises ValueError."""
-    values = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("after")
-    return positions.parse(values[-1]) if values else None
+def _wishes(scope: Any) -> dict[str, Any]:
+    """What the query asks for: from where, and whether to be told of having caught up.
+
+    Raises InvalidPosition.
+    """
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    after = query.get("after")
+    return {
+        "wanted": positions.parse(after[-1]) if after else None,
+        "tells_caught_up": query.get("caught_up", [""])[-1] in ("1", "true"),
+    }

@@ -30,6 +30,9 @@ RETRY_S = 1.0
 class SessionGone(Exception):
     """The session was deleted while it was followed."""
 
+    def __str__(self) -> str:
+        return "The session was deleted"
+
 
 @dataclass(slots=True, eq=False)
 class Subscription:
@@ -172,7 +175,8 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterator[list[Envelope]]:
     """Give all events after `after`, those that are stored and then those that happen, for ever.
 
-    A reader that falls behind gets neighbouring deltas joined. Raises SessionGone.
+    A reader that falls behind gets neighbouring deltas joined. An empty list says that all that
+    is stored has been given. Raises SessionGone.
     """
     hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
     subscription = hub.subscribe(session_pk, after=after)
@@ -180,6 +184,7 @@ async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterat
         while True:
             async for page in _stored(session_id, subscription):
                 yield page
+            yield []
             async for fresh in _live(subscription):
                 yield fresh
     finally:

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +28,15 @@ def of_user(user: Any) -> Principal | None:
     if user is None or isinstance(user, AnonymousUser) or not user.is_active:
         return None
     return Principal(f"user:{user.pk}")
+
+
+def is_still(principal: Principal, *, session_key: str | None) -> bool:
+    """Say whether a login that a connection was opened with still stands.
+
+    It does not after a logout, a new password, or when the user was disabled.
+    """
+    if principal == EVERYBODY:
+        return settings.AUTH == "open"
+    request = HttpRequest()
+    request.session = SessionStore(session_key)
+    return of_user(get_user(request)) == principal

@@ -8,6 +8,7 @@ from ninja import Field, Schema
 from pydantic import ConfigDict
 
 from chat.commands import IfRunning, MessageText, ModelName
+from chat.positions import Reason
 
 Title = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
@@ -40,6 +41,7 @@ class SessionOut(Schema):
     model: str
     created_at: datetime
     updated_at: datetime
+    epoch: str = Field(description="Names this incarnation of the session's log.")
     last_seq: int = Field(description="The seq of the session's newest event.")
     active_run_id: uuid.UUID | None
 
@@ -68,6 +70,16 @@ class MessageOut(Schema):
 class MessagePage(Schema):
     items: list[MessageOut]
     next_before: int | None
+
+
+class Snapshot(Schema):
+    """What a reader that has lost its place is given: the newest messages, the oldest first."""
+
+    reason: Reason
+    epoch: str
+    after: int = Field(description="The stream goes on with the events after this seq.")
+    messages: list[MessageOut]
+    next_before: int | None = Field(description="Where a page of older messages starts.")
 
 
 class RunAccepted(Schema):

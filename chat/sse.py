@@ -6,21 +6,24 @@ events and stays dead after an outage of Redis. Ours follows the log through the
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import unquote
 
 from django.http import HttpRequest, QueryDict
 from django_eventstream.channelmanager import ChannelManagerBase
 from django_eventstream.event import Event as StreamEvent
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.storage import EventDoesNotExist, StorageBase
-from django_eventstream.utils import make_id, sse_encode_event
+from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_event
 
 from chat import event_log, hub, positions, principals, sessions
+from chat.events import Envelope
 from chat.models import ChatSession
-from chat.positions import Start
+from chat.positions import Position
 from chat.principals import Principal
+from chat.reading import Reading
 from chat.wire import native
 
 KEEP_ALIVE_S = 20.0
@@ -69,15 +72,16 @@ class LogStorage(StorageBase):
         return _any_session_of(channel).last_seq
 
 
-def requested_position(request: HttpRequest, session: ChatSession) -> int | None:
+def requested_position(request: HttpRequest, session: ChatSession) -> Position | None:
     """Where a client wants to go on: Last-Event-ID, lastEventId, ?after=; None for from now on.
 
-    Raises positions.InvalidPosition. A position in another session's log is none at all.
+    Raises positions.InvalidPosition.
     """
     # The rest of what it reads from the query is for a proxy of its own, and can crash it.
     query: Any = request.GET
+    ids = query.getlist("lastEventId")
     kept: Any = QueryDict(mutable=True)
-    kept.setlist("lastEventId", query.getlist("lastEventId"))
+    kept.setlist("lastEventId", ids)
     request.GET = kept
     channel = channel_of(session)
     try:
@@ -85,39 +89,87 @@ def requested_position(request: HttpRequest, session: ChatSession) -> int | None
     except EventRequest.Error as error:
         raise positions.InvalidPosition(str(error)) from error
     if wanted.channel_last_ids:
-        return positions.parse(wanted.channel_last_ids[channel])
+        seq = positions.parse(wanted.channel_last_ids[channel]).seq
+        return Position(seq, session.epoch)
+    if named := request.headers.get("Last-Event-ID") or next(filter(None, ids), None):
+        return _elsewhere(named, session)
     after = query.get("after")
     return None if after is None else positions.parse(after)
 
 
-async def stream(session: ChatSession, start: Start) -> AsyncIterator[str]:
-    """Give the events of a session as SSE text, with keep-alives, until the client leaves."""
+async def stream(reading: Reading, *ends: Awaitable[None]) -> AsyncIterator[str]:
+    """Give the events of a session as SSE text, with keep-alives, until the client leaves.
+
+    It ends by itself when one of `ends` does, or when the session is deleted.
+    """
     yield OPENING
-    channel = channel_of(session)
-    if start.reset:
-        lost = {"channels": [channel], "reason": start.reset, "after": start.after}
-        yield sse_encode_event(
-            "stream-reset", lost, event_id=make_id({channel: start.after}), json_encode=True
-        )
-    following = hub.follow(session_pk=session.pk, session_id=session.session_id, after=start.after)
-    async with aclosing(following):  # type: ignore[type-var]
-        upcoming: asyncio.Future[Any] | None = None
-        try:
-            while True:
-                upcoming = upcoming or asyncio.ensure_future(anext(following))
-                done, _ = await asyncio.wait({upcoming}, timeout=KEEP_ALIVE_S)
-                if not done:
-                    yield KEEP_ALIVE
-                    continue
+    channel = channel_of(reading.session)
+    if reading.snapshot:
+        lost = {"channels": [channel], **reading.snapshot}
+        place = make_id({channel: reading.after})
+        yield sse_encode_event("stream-reset", lost, event_id=place, json_encode=True)
+    seq = reading.after
+    async with (
+        aclosing(reading.follow()) as following,  # type: ignore[type-var]
+        aclosing(_paced(following, ends)) as paced,  # type: ignore[type-var]
+    ):
+        async for envelopes in paced:
+            if envelopes is None:
+                yield KEEP_ALIVE
+            elif envelopes:
+                seq = envelopes[-1].seq
+                yield "".join(_encode(e, channel) for e in envelopes)
+            elif reading.tells_caught_up:
+                yield _caught_up(reading, seq)
+
+
+async def _paced(
+    following: AsyncIterator[list[Envelope]], ends: Iterable[Awaitable[None]]
+) -> AsyncIterator[list[Envelope] | None]:
+    """Give what comes, and None where nothing has come for a while, until one of `ends` is done."""
+    ending = {asyncio.ensure_future(end) for end in ends}
+    upcoming: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            upcoming = upcoming or asyncio.ensure_future(anext(following))
+            done, _ = await asyncio.wait(
+                {upcoming, *ending}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done & ending:
+                return
+            if done:
                 envelopes, upcoming = upcoming.result(), None
-                yield "".join(
-                    sse_encode_event(e.type, native.encode(e), event_id=make_id({channel: e.seq}))
-                    for e in envelopes
-                )
-        finally:
-            if upcoming:
-                upcoming.cancel()
-                await asyncio.gather(upcoming, return_exceptions=True)
+                yield envelopes
+            else:
+                yield None
+    except hub.SessionGone:
+        return
+    finally:
+        left = {upcoming, *ending} if upcoming else ending
+        for future in left:
+            future.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _encode(envelope: Envelope, channel: str) -> str:
+    place = make_id({channel: envelope.seq})
+    text: str = sse_encode_event(envelope.type, native.encode(envelope), event_id=place)
+    return text
+
+
+def _caught_up(reading: Reading, seq: int) -> str:
+    # Without an id: it is no event of the log.
+    said = native.encode_caught_up(epoch=reading.session.epoch, seq=seq)
+    text: str = sse_encode_event("caught-up", said)
+    return text
+
+
+def _elsewhere(named: str, session: ChatSession) -> Position:
+    """A position that is not in the session's log: in a former one of it, or in another's."""
+    channels = (unquote(channel) for channel in parse_last_event_id(named))
+    of_session = (c.rpartition(".") for c in channels)
+    epochs = [epoch for session_id, _, epoch in of_session if session_id == session.session_id]
+    return Position(0, epochs[0]) if epochs else Position(0, is_foreign=True)
 
 
 def _session_of(principal: Principal, channel: str) -> ChatSession | None:

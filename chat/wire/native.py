@@ -1,6 +1,8 @@
 """The native dialect: one flat JSON object per envelope, on WebSocket and SSE alike."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from chat.events import Envelope
 
@@ -14,9 +16,14 @@ def encode(envelope: Envelope) -> str:
     return header + envelope.body[1:]
 
 
-def encode_reset(*, reason: str, after: int) -> str:
-    """Tell a reader that it has lost its place: load the messages, then go on after `after`."""
-    return json.dumps({"type": "stream.reset", "reason": reason, "after": after})
+def encode_reset(snapshot: Mapping[str, Any]) -> str:
+    """Tell a reader that it has lost its place: what there is, and where the stream goes on."""
+    return json.dumps({"type": "stream.reset", **snapshot})
+
+
+def encode_caught_up(*, epoch: str, seq: int) -> str:
+    """Tell a reader that it has been given all that is stored up to `seq`."""
+    return json.dumps({"type": "caught_up", "epoch": epoch, "seq": seq})
 
 
 def encode_refusal(*, code: str, detail: str) -> str:

@@ -50,6 +50,9 @@ class Socket:
                 times -= frames[-1]["type"] in kinds
         return frames
 
+    async def close_code(self, timeout_s=5):
+        return (await self._wire.receive_output(timeout_s))["code"]
+
     async def has_nothing(self):
         return await self._wire.receive_nothing(timeout=0.2)
 
@@ -176,9 +179,53 @@ async def test_a_socket_that_comes_back_in_mid_run_is_told_exactly_the_rest(mine
 @pytest.mark.parametrize("after", [10**6, 10**17])
 async def test_a_position_ahead_of_the_log_is_told_so_and_live_events_come(mine, ringing, after):
     async with Socket(f"?after={after}") as socket:
-        assert await socket.frame() == {"type": "stream.reset", "reason": "ahead", "after": 0}
+        reset = await socket.frame()
+        assert (reset["type"], reset["reason"], reset["after"]) == ("stream.reset", "ahead", 0)
+        assert reset["epoch"] == mine.epoch
         await socket.say(SHORT)
         assert (await socket.frame())["seq"] == 1
+
+
+async def test_G4_a_reset_tells_the_messages_and_then_the_active_run_from_its_beginning(
+    mine, ringing
+):
+    async with Socket() as socket:
+        await socket.say(SHORT)
+        await socket.until(*TERMINAL)
+        await socket.say("[[tokens=100 delay_ms=20]]")
+        await socket.until("text.delta")
+        async with Socket("?after=99999") as lost:
+            reset = await lost.frame()
+            frames = await lost.until(*TERMINAL)
+        await socket.until(*TERMINAL)
+    assert [m["role"] for m in reset["messages"]] == ["user", "assistant"]
+    assert all(message["seq"] <= reset["after"] for message in reset["messages"])
+    assert frames[0]["seq"] == reset["after"] + 1
+    assert frames[0]["type"] == "run.queued"
+    assert text_in(frames) == "".join(f"w{i} " for i in range(100))
+
+
+async def test_G5_a_socket_tells_when_it_has_caught_up(mine, ringing):
+    async with Socket("?after=0&caught_up=1") as socket:
+        assert await socket.frame() == {"type": "caught_up", "epoch": mine.epoch, "seq": 0}
+        await socket.say(SHORT)
+        last = (await socket.until(*TERMINAL))[-1]["seq"]
+    async with Socket(f"?after={mine.epoch}:{last - 2}&caught_up=1") as socket:
+        told = [(await socket.frame()) for _ in range(3)]
+    assert [frame["seq"] for frame in told] == [last - 1, last, last]
+    assert told[-1]["type"] == "caught_up"
+
+
+async def test_G6_a_position_of_a_former_log_is_told_so(mine, ringing):
+    async with Socket("?after=ffffffff:0") as socket:
+        assert (await socket.frame())["reason"] == "epoch"
+
+
+async def test_the_socket_of_a_deleted_session_is_closed(mine, monkeypatch):
+    monkeypatch.setattr("chat.hub.COMPARE_EVERY_S", 0.05)
+    async with Socket() as socket:
+        await database.write(mine.delete)
+        assert await socket.close_code() == 4404
 
 
 async def test_the_last_of_several_positions_counts(mine, ringing):

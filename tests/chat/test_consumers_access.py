@@ -5,9 +5,10 @@ import json
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
 
-from chat import consumers
+from chat import consumers, reading
 from chat.models import ChatSession
 from chat.principals import Principal
 from tests.chat.test_consumers_refusals import closing, wire_to
@@ -18,6 +19,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def mine(transactional_db, redis):
     return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
+
+
+async def end_login(ending):
+    """End Alice's login in one of the ways in which logins end."""
+    if ending == "logout":
+        await Session.objects.all().adelete()
+    elif ending == "disabled":
+        await User.objects.filter(username="alice").aupdate(is_active=False)
+    else:
+        user = await User.objects.aget(username="alice")
+        user.set_password("another")
+        await user.asave()
 
 
 async def is_let_in(headers=(), **scope):
@@ -73,6 +86,18 @@ async def test_ws_20_another_s_session_is_like_one_that_does_not_exist(
         await wire.disconnect(timeout=5)
     assert closed[0] == closed[1]
     assert closed[0]["code"] == 4404
+
+
+@pytest.mark.parametrize("ending", ["logout", "disabled", "password"])
+async def test_ws_33_a_socket_is_closed_when_its_login_has_ended(
+    alices_cookie, monkeypatch, ending
+):
+    monkeypatch.setattr(reading, "CHECK_LOGIN_EVERY_S", 0.05)
+    wire = wire_to("/ws/sessions/alices", [alices_cookie])
+    await wire.connect(timeout=5)
+    assert await wire.receive_nothing(timeout=0.3)
+    await end_login(ending)
+    assert (await wire.receive_output(timeout=5))["code"] == 4401
 
 
 async def test_the_owner_s_socket_works(alices_cookie):

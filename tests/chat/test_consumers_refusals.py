@@ -42,6 +42,16 @@ async def refusal(text=None, data=None):
     return refused["code"]
 
 
+async def test_a_client_that_goes_on_sending_nonsense_is_cut_off():
+    wire = wire_to()
+    await wire.connect(timeout=5)
+    for _ in range(10):
+        await wire.send_input({"type": "websocket.receive", "text": "{nope"})
+        assert json.loads(await wire.receive_from(timeout=2))["code"] == "invalid_json"
+    await wire.send_input({"type": "websocket.receive", "text": "{nope"})
+    assert (await wire.receive_output(timeout=2))["code"] == consumers.TOO_MANY == 4429
+
+
 async def closing(path="/ws/sessions/mine", headers=(), **scope):
     """The code with which a socket is closed after it was accepted."""
     wire = wire_to(path, headers, **scope)

@@ -81,6 +81,13 @@ class Stream:
             json.loads(e["data"]) for e in found if e["event"] not in ("stream-open", "keep-alive")
         ]
 
+    async def ends(self, *, timeout_s):
+        """Read to the end of the body."""
+        async with asyncio.timeout(timeout_s):
+            while (await self._wire.receive_output(timeout_s)).get("more_body"):
+                pass
+        return True
+
     async def has_nothing(self):
         return self._next() is None and await self._wire.receive_nothing(timeout=0.2)
 

@@ -6,10 +6,11 @@ from django.test import Client
 from django_eventstream.storage import EventDoesNotExist
 from django_eventstream.utils import get_channelmanager, get_storage
 
-from chat import sse
+from chat import reading, sse
 from chat.models import ChatSession
 from chat.principals import Principal
 from tests import driving
+from tests.chat.test_consumers_access import end_login
 from tests.chat.test_sse import SHORT, Stream, finished, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +49,14 @@ async def test_who_is_logged_in_follows_his_own_session(hers, alices_cookie, rin
         assert stream.status == 200
         await start(hers)
         assert (await stream.log())[-1]["type"] == "run.finished"
+
+
+@pytest.mark.parametrize("ending", ["logout", "disabled", "password"])
+async def test_G14_a_stream_ends_when_its_login_has_ended(hers, alices_cookie, monkeypatch, ending):
+    monkeypatch.setattr(reading, "CHECK_LOGIN_EVERY_S", 0.05)
+    async with Stream(session_id="hers", cookie=alices_cookie) as stream:
+        await end_login(ending)
+        assert await stream.ends(timeout_s=5)
 
 
 async def test_who_is_logged_in_comes_back_to_his_own_session(hers, alices_cookie, ringing):

@@ -4,8 +4,9 @@ import json
 from urllib.parse import quote
 
 import pytest
+from django.utils import timezone
 
-from chat import runs
+from chat import hub, runs
 from chat.commands import SendMessage
 from chat.models import ChatSession, Run
 from tests.chat.test_sse import Stream, start
@@ -62,15 +63,25 @@ async def test_s_3_and_8_an_id_of_another_shape_is_refused(place):
 @pytest.mark.parametrize(
     "place", ["x:abc", "x:1.5", "x:-5", "x:" + "9" * 23, "mine.ffffffff:1", "mine:1", "other.1:2"]
 )
-async def test_s_1_and_5_an_id_of_another_log_starts_now(mine, place):
-    await runs.start(mine, SendMessage(text="Hi"), model="scripted:demo")
-    assert await is_fresh(last_event_id=place)
+async def test_s_1_and_5_an_id_of_another_log_begins_anew(mine, place):
+    await start(mine, "Hi")
+    await Run.objects.aupdate(status="finished", ended_at=timezone.now())
+    async with Stream(last_event_id=place) as stream:
+        reset = (await stream.events("stream-reset", timeout_s=1))[-1]
+        told = json.loads(reset["data"])
+        assert told["reason"] == ("epoch" if place.startswith("mine.") else "unknown")
+        assert [m["parts"][0]["text"] for m in told["messages"]] == ["Hi"]
+        assert (told["after"], told["epoch"]) == (3, "0123abcd")
+        assert await stream.has_nothing()
 
 
 async def test_s_5_an_id_of_another_session_tells_nothing_of_that_session():
     other = await ChatSession.objects.acreate(owner_key="user:1", session_id="other", epoch="x")
     await runs.start(other, SendMessage(text="Secret"), model="scripted:demo")
-    assert await is_fresh(last_event_id="other.x:0")
+    async with Stream(last_event_id="other.x:0") as stream:
+        reset = (await stream.events("stream-reset", timeout_s=1))[-1]
+        assert json.loads(reset["data"])["messages"] == []
+        assert await stream.has_nothing()
 
 
 async def test_an_id_among_those_of_other_channels_counts(mine):
@@ -118,14 +129,48 @@ async def test_a_position_ahead_of_the_log_is_told_so_and_live_events_come(mine,
     async with Stream(f"?after={after}") as stream:
         reset = (await stream.events("stream-reset"))[-1]
         assert json.loads(reset["data"])["reason"] == "ahead"
-        assert reset["id"] == f"{OURS}:3"
+        # The run that is active is told from its beginning.
+        assert reset["id"] == f"{OURS}:0"
         await start(mine, if_running="enqueue")
-        assert (await stream.log("message.completed"))[0]["seq"] == 4
+        told = await stream.log("message.completed") + await stream.log("message.completed")
+        assert [event["seq"] for event in told] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_position_below_the_kept_log_is_told_so(mine):
     await start(mine)
+    await Run.objects.aupdate(status="finished", ended_at=timezone.now())
     await ChatSession.objects.aupdate(floor_seq=2)
     async with Stream("?after=1") as stream:
+        await start(mine)
         told = await stream.log("message.completed")
-    assert (told[0]["reason"], told[0]["after"], told[1]["seq"]) == ("expired", 2, 3)
+    assert (told[0]["reason"], told[0]["after"], told[1]["seq"]) == ("expired", 3, 4)
+
+
+@pytest.mark.parametrize("query", ["?after=ffffffff:1", "?after=ffffffff:0"])
+async def test_G6_a_position_of_a_former_log_is_told_so(mine, query):
+    await start(mine)
+    async with Stream(query) as stream:
+        reset = (await stream.events("stream-reset", timeout_s=1))[-1]
+    assert json.loads(reset["data"])["reason"] == "epoch"
+
+
+async def test_G6_a_position_with_the_epoch_of_this_log_is_one(mine):
+    await start(mine)
+    async with Stream("?after=0123abcd:2") as stream:
+        assert (await stream.log("message.completed"))[0]["seq"] == 3
+
+
+async def test_G5_a_stream_tells_when_it_has_caught_up(mine):
+    await start(mine)
+    async with Stream("?after=1&caught_up=1") as stream:
+        told = await stream.events("caught-up")
+    # It has no id of its own: the last one stays.
+    assert [event["id"] for event in told[-3:]] == [f"{OURS}:2", f"{OURS}:3", f"{OURS}:3"]
+    assert json.loads(told[-1]["data"]) == {"type": "caught_up", "epoch": "0123abcd", "seq": 3}
+
+
+async def test_a_stream_ends_when_its_session_is_deleted(mine, monkeypatch):
+    monkeypatch.setattr(hub, "COMPARE_EVERY_S", 0.05)
+    async with Stream() as stream:
+        await ChatSession.objects.all().adelete()
+        assert await stream.ends(timeout_s=5)

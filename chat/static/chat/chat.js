@@ -26,6 +26,7 @@ export class Chat {
   #isLoadingOlder = false;
   #retryTimer = 0;
   #knownSeq = 0;
+  #epoch = "";
 
   constructor(sessionId, handlers) {
     this.sessionId = sessionId;
@@ -60,7 +61,7 @@ export class Chat {
     this.handlers.onChange();
     this.#stream = new Stream({
       sessionId: this.sessionId,
-      position: () => this.conversation.lastSeq,
+      position: () => `${this.#epoch}:${this.conversation.lastSeq}`,
       onFrame: (frame) => this.#receive(frame),
       onState: (state, count) => this.#noticeConnection(state, count),
     });
@@ -89,6 +90,7 @@ export class Chat {
     const position = conversation.resumePosition(loaded, activeRunId);
     this.conversation = { ...loaded, lastSeq: Math.max(position, floor) };
     this.#nextBefore = page.next_before ?? null;
+    this.#epoch = session.epoch;
     this.#askedErrors.clear();
     this.#knownSeq = Math.max(position, session.last_seq ?? 0);
     for (const run of loaded.runs) this.#settle(run.user);

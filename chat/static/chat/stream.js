@@ -19,7 +19,7 @@ export class Stream {
   #listeners = new AbortController();
 
   /**
-   * `position` gives the last seq seen. `onState` hears "connecting", "open", "waiting" (with the
+   * `position` gives the place after the last event seen. `onState` hears "connecting", "open", "waiting" (with the
    * number of failures in a row) and, once, "unknown" or "forbidden", after which nothing follows.
    */
   constructor({ sessionId, position, onFrame, onState }) {

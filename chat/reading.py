@@ -1,0 +1,70 @@
+"""How a client begins to read a session and why it has to stop, on any transport."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from chat import database, hub, positions, principals, sessions
+from chat.events import Envelope
+from chat.models import ChatSession
+from chat.positions import Position
+from chat.principals import Principal
+from chat.schemas import Snapshot
+
+SNAPSHOT_MESSAGES = 20
+CHECK_LOGIN_EVERY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a client is given: perhaps a snapshot, then all events after a position."""
+
+    session: ChatSession
+    after: int
+    #: For a client that has lost its place: what there is, as schemas.Snapshot says it.
+    snapshot: dict[str, Any] | None
+    #: Whether the client wants to be told each time it has all that is stored.
+    tells_caught_up: bool
+
+    def follow(self) -> AsyncIterator[list[Envelope]]:
+        return hub.follow(
+            session_pk=self.session.pk, session_id=self.session.session_id, after=self.after
+        )
+
+
+def begin(
+    principal: Principal, session_id: str, *, wanted: Position | None, tells_caught_up: bool
+) -> Reading:
+    """Find the principal's own session and where to begin. Raises UnknownSession."""
+    session = sessions.get_for(principal, session_id)
+    start = positions.start(session, wanted=wanted)
+    return Reading(
+        session=session,
+        after=start.after,
+        snapshot=_snapshot(session, start) if start.reset else None,
+        tells_caught_up=tells_caught_up,
+    )
+
+
+async def logged_out(principal: Principal, session_key: str | None) -> None:
+    """Wait until the login that a connection was opened with does not stand any more."""
+    while True:
+        await asyncio.sleep(CHECK_LOGIN_EVERY_S)
+        if not await database.patiently(principals.is_still, principal, session_key=session_key):
+            return
+
+
+def _snapshot(session: ChatSession, start: positions.Start) -> dict[str, Any]:
+    found = sessions.messages_of(session, before=start.after + 1, limit=SNAPSHOT_MESSAGES + 1)
+    shown = found[:SNAPSHOT_MESSAGES]
+    snapshot = Snapshot.model_validate(
+        {
+            "reason": start.reset,
+            "epoch": session.epoch,
+            "after": start.after,
+            "messages": shown[::-1],
+            "next_before": shown[-1].seq if len(found) > len(shown) else None,
+        }
+    )
+    return snapshot.model_dump(mode="json")
