@@ -34,7 +34,7 @@ class ChatSession(models.Model):
     title = models.CharField(max_length=200, blank=True)
     model = models.CharField(max_length=160, blank=True)
     #: Names this incarnation of the session's log; a position in another one means nothing here.
-    epoch = models.CharField(max_length=8, default=new_epoch)
+    epoch = models.CharField(max_length=16, default=new_epoch)
     last_seq = models.BigIntegerField(default=0)
     #: Events up to this one may be gone from the log.
     floor_seq = models.BigIntegerField(default=0)
@@ -59,7 +59,7 @@ class ChatSession(models.Model):
     @property
     def ledger_key(self) -> str:
         """What the ledger calls this session, also when it is gone and its id is used again."""
-        return f"{self.owner_key}/{self.session_id}.{self.epoch}"
+        return f"{self.owner_key}/{self.session_id}.{self.epoch.partition('-')[0]}"
 
 
 class Run(models.Model):

@@ -7,6 +7,7 @@ the same answer as for one that does not exist.
 import base64
 import json
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +125,19 @@ def delete(session: ChatSession) -> None:
         if locked.runs.filter(status__in=Run.ACTIVE).exists():
             raise SessionBusy(session.session_id)
         locked.delete()
+
+
+def renew_epochs() -> int:
+    """Make all positions void that clients have; gives how many sessions there are.
+
+    For a log that was restored from a backup: a position may be beyond its end now, or stand for
+    another event. The first part of an epoch stays, since the ledger's keys are made of it.
+    """
+    count = 0
+    for pk, epoch in ChatSession.objects.values_list("pk", "epoch").iterator():
+        renewed = f"{epoch.partition('-')[0]}-{secrets.token_hex(3)}"
+        count += ChatSession.objects.filter(pk=pk).update(epoch=renewed)
+    return count
 
 
 def messages_of(session: ChatSession, *, before: int | None, limit: int) -> list[Message]:

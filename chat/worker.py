@@ -18,7 +18,7 @@ import uvloop
 from channels.layers import get_channel_layer
 from django.db import connection
 
-from chat import broadcast, database, execution, leases, recovery, runs
+from chat import broadcast, compaction, database, execution, leases, recovery, runs
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
 
@@ -29,6 +29,8 @@ REAP_EVERY_S = 1.0
 #: When the database comes back, everybody has this long to renew his leases.
 REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
 RETRY_S = 1.0
+COMPACT_EVERY_S = 600.0
+COMPACT_PAUSE_S = 0.5
 
 
 class Worker:
@@ -79,7 +81,8 @@ class Worker:
     def _run_loop(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         self._committer = Committer(worker=self.name)
-        for keeper in (self._committer.run, self._reap_forever, self._listen_forever):
+        keepers = (self._committer.run, self._reap_forever, self._listen_forever)
+        for keeper in (*keepers, self._compact_forever):
             self._spawn(_supervised(keeper))
         self._loop.call_soon(started.set)
         self._loop.run_forever()
@@ -126,6 +129,16 @@ class Worker:
             # Not through the broker: it may be the very thing that is down.
             if run_id not in self._running:
                 self._spawn(self._execute(run_id))
+
+    async def _compact_forever(self) -> None:
+        while True:
+            pause_s = COMPACT_EVERY_S * (0.5 + secrets.randbelow(100) / 100)
+            try:
+                if await database.write(compaction.compact):
+                    pause_s = COMPACT_PAUSE_S
+            except database.Unavailable as error:
+                logger.warning("The logs cannot be shortened now: %s", error)
+            await asyncio.sleep(pause_s)
 
     async def _listen_forever(self) -> None:
         """Hear of cancels at once; the heartbeat would tell too, seconds later."""

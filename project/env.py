@@ -57,6 +57,8 @@ class Environment(BaseSettings):
     secret_key_file: Path | None = None
     allowed_hosts: CommaList = []
     csrf_trusted_origins: CommaList = []
+    #: So long after the end of a run its events can be read again, one by one.
+    event_retention_hours: PositiveFloat = 24
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
