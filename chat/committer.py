@@ -228,6 +228,8 @@ class Committer:
             try:
                 return await loop.run_in_executor(self._thread, database.in_thread, store, batches)
             except database.Unavailable as error:
+                if store == self._store:
+                    logger.warning("The database takes nothing, trying again: %s", error)
                 store = self._store_unless_stored
                 if waited_s >= database.PATIENCE_S and not is_told:
                     is_told = True

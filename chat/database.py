@@ -5,7 +5,6 @@ single one that stays broken after a database restart. A thousand open streams s
 """
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +22,6 @@ PATIENCE_S = 30.0
 #: The connection broke or the database is busy: the same work may succeed a moment later.
 Unavailable = (OperationalError, InterfaceError)
 
-logger = logging.getLogger(__name__)
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
 
@@ -73,7 +71,6 @@ async def tries() -> AsyncIterator[float]:
     pause_s = 0.05
     while True:
         yield time.monotonic() - started_at
-        logger.warning("The database takes nothing; trying again in %.2g s", pause_s)
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 2.0)
 

@@ -81,6 +81,11 @@ def _database() -> dict[str, Any]:
         }
         # Threads share a file; a test database in memory would be one for each connection.
         config["TEST"] = {"NAME": env.data_dir / "test.sqlite3"}
+    else:
+        # A server that vanished without a word is noticed in seconds, not in hours.
+        noticing = {"connect_timeout": 3, "tcp_user_timeout": 10_000}
+        noticing |= {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+        config["OPTIONS"] = noticing | config.get("OPTIONS", {})
     return config
 
 

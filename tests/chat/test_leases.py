@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from chat import leases, recovery
-from chat.models import Run
+from chat.models import ChatSession, Run
 from tests import driving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -40,6 +40,36 @@ def test_of_many_claims_at_once_one_succeeds(run):
     for thread in threads:
         thread.join()
     assert len([c for c in claims if c]) == 1
+
+
+def test_L3_of_two_workers_given_the_same_run_a_thousand_times_one_executes(alice):
+    sessions = ChatSession.objects.bulk_create(
+        ChatSession(owner_key=alice.owner_key) for _ in range(1000)
+    )
+    run_ids = [
+        run.pk
+        for run in Run.objects.bulk_create(
+            Run(session=session, queued_seq=1, model="scripted:demo") for session in sessions
+        )
+    ]
+    together = threading.Barrier(2)
+    claimed = {"a": set(), "b": set()}
+
+    def claim_all(worker):
+        for run_id in run_ids:
+            together.wait()
+            if leases.claim(run_id, worker=worker):
+                claimed[worker].add(run_id)
+        connection.close()
+
+    threads = [threading.Thread(target=claim_all, args=(worker,)) for worker in claimed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not claimed["a"] & claimed["b"]
+    assert claimed["a"] | claimed["b"] == set(run_ids)
+    assert set(Run.objects.values_list("attempt", flat=True)) == {1}
 
 
 def test_a_lease_that_ran_out_can_be_taken_over_with_the_next_attempt(run):
