@@ -28,6 +28,7 @@ from chat.schemas import (
     MessagePage,
     ModelList,
     Problem,
+    RetryIn,
     RunAccepted,
     RunOut,
     SessionChange,
@@ -190,6 +191,19 @@ async def cancel_run(request: CallerRequest, run_id: str) -> Status[Any]:
     await runs.cancel(found)
     found = await database.read(runs.get_for, request.auth, run_id)
     return Status(202, await database.read(answers.run, found))
+
+
+@api.post("/api/runs/{run_id}/retry", response={202: RunAccepted, **Problems})
+async def retry_run(
+    request: CallerRequest,
+    run_id: str,
+    body: RetryIn | None = None,
+    idempotency_key: Annotated[Key | None, Header(None, alias="Idempotency-Key")] = None,
+) -> Status[Any]:
+    """Ask again what a run that failed or was cancelled could not answer, as a new run."""
+    found = await database.read(runs.get_for, request.auth, run_id)
+    model = catalog.choose(body.model if body else None, found.model)
+    return Status(202, await runs.retry(found, model=model, idempotency_key=idempotency_key))
 
 
 @api.get("/api/models", response={200: ModelList, 401: Problem})

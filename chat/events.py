@@ -19,6 +19,8 @@ CancelReason = Literal["requested", "interrupted", "rolled_back", "disconnected"
 class RunQueued(Value):
     type: Literal["run.queued"] = "run.queued"
     model: str
+    #: The id of the run that this one asks again.
+    retry_of: str | None = None
 
 
 class RunStarted(Value):

@@ -85,6 +85,8 @@ class Run(models.Model):
     model = models.CharField(max_length=160)
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001
     request_digest = models.CharField(max_length=64, blank=True)
+    #: The run that this one asks again; the model is not shown that one any more.
+    retry_of = models.ForeignKey("self", models.CASCADE, null=True, related_name="retries")
     attempt = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=80, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)

@@ -32,6 +32,7 @@ _STATUS = {
     runs.TooManyQueued: 429,
     runs.KeyReused: 422,
     runs.UnknownRun: 404,
+    runs.NotRetryable: 409,
 }
 Problems = {400: Problem, 401: Problem, 404: Problem, 409: Problem, 422: Problem}
 

@@ -56,6 +56,12 @@ class UnknownRun(Refused):
     code = "unknown_run"
 
 
+class NotRetryable(Refused):
+    """Only a run that failed or was cancelled can be asked again."""
+
+    code = "not_retryable"
+
+
 class KeyReused(Refused):
     """The idempotency key was used for another request."""
 
@@ -79,13 +85,32 @@ async def start(session: ChatSession, command: SendMessage, *, model: str) -> St
     Raises RunActive, TooManyQueued, KeyReused, or UnknownSession when it was just deleted.
     """
     started, stored, cancelled = await database.write(_start, session.pk, command, model)
+    await _announce(started, session.pk, stored, cancelled)
+    return started
+
+
+async def retry(run: Run, *, model: str, idempotency_key: str | None = None) -> Started:
+    """Ask again what a run that failed or was cancelled could not answer.
+
+    Raises NotRetryable, RunActive, KeyReused or UnknownSession.
+    """
+    started, stored = await database.write(_retry, run.pk, model, idempotency_key)
+    await _announce(started, run.session_id, stored, [])
+    return started
+
+
+async def _announce(
+    started: Started,
+    session_pk: int,
+    stored: Sequence[Envelope],
+    cancelled: Sequence[tuple[uuid.UUID, CancelReason]],
+) -> None:
     if started.is_repeated:
-        return started
+        return
     ring(started.run_id)
-    await broadcast.send_soon(broadcast.publish((session.pk, stored)))
+    await broadcast.send_soon(broadcast.publish((session_pk, stored)))
     for run_id, reason in cancelled:
         await broadcast.send_soon(broadcast.cancel(run_id, reason))
-    return started
 
 
 async def cancel(run: Run, reason: CancelReason = "requested") -> None:
@@ -174,7 +199,7 @@ def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:
 
 @transaction.atomic
 def _start(
-    session_pk: int, command: SendMessage, model: str
+    session_pk: int, command: SendMessage, model: str, retry_of: Run | None = None
 ) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, CancelReason]]]:
     session = ChatSession.objects.select_for_update().filter(pk=session_pk).first()
     if session is None:
@@ -191,11 +216,12 @@ def _start(
         model=model,
         idempotency_key=command.idempotency_key,
         request_digest=digest,
+        retry_of=retry_of,
     )
     message_id = uuid.uuid4()
     stored += event_log.append_now(
         place_of(run),
-        events.RunQueued(model=model),
+        events.RunQueued(model=model, retry_of=str(retry_of.pk) if retry_of else None),
         events.MessageStarted(
             message_id=str(message_id), role="user", idempotency_key=command.idempotency_key
         ),
@@ -207,6 +233,19 @@ def _start(
     sessions.touch(session, first_text=command.text)
     started = Started(run_id=run.pk, message_id=message_id, seq=stored[-1].seq, is_repeated=False)
     return started, stored, cancelled
+
+
+@transaction.atomic
+def _retry(
+    run_id: uuid.UUID, model: str, idempotency_key: str | None
+) -> tuple[Started, list[Envelope]]:
+    run = lock(run_id)
+    if run.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
+        raise NotRetryable
+    question = parts.load(run.messages.get(role=Message.Role.USER).parts)
+    command = SendMessage(text=parts.text_of(question), idempotency_key=idempotency_key)
+    started, stored, _ = _start(run.session_id, command, model, retry_of=run)
+    return started, stored
 
 
 def _digest(command: SendMessage) -> str:

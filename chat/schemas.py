@@ -57,6 +57,10 @@ class MessageIn(Request):
     if_running: IfRunning = "reject"
 
 
+class RetryIn(Request):
+    model: ModelName | None = Field(None, description="Another model than the first time.")
+
+
 class MessageOut(Schema):
     message_id: uuid.UUID = Field(alias="id")
     run_id: uuid.UUID

@@ -152,9 +152,10 @@ def history_of(run: Run) -> list[Message]:
     """The conversation that a run answers, oldest first: all runs before it, and its question.
 
     In the order of the runs: the answer before may have been completed after the question was
-    asked.
+    asked. What was asked again is there once.
     """
-    earlier = Q(run__queued_seq__lt=run.queued_seq) | Q(run=run, role=Message.Role.USER)
+    earlier = Q(run__queued_seq__lt=run.queued_seq, run__retries__isnull=True)
+    earlier |= Q(run=run, role=Message.Role.USER)
     return list(_shown(run.session).filter(earlier).order_by("run__queued_seq", "seq"))
 
 

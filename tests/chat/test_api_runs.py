@@ -6,8 +6,8 @@ import uuid
 import pytest
 from django.test import AsyncClient
 
-from chat import database
-from chat.models import Run
+from chat import database, sessions
+from chat.models import Message, Run
 from tests import driving, invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -161,6 +161,62 @@ async def test_a_run_that_was_cancelled_lets_the_next_one_go_first(async_client,
     await cancel(async_client, first)
     await ended(async_client, second, "finished")
     assert await Run.objects.filter(status="cancelled").acount() == 1
+
+
+async def retry(client, run_id, *, key=None, **body):
+    headers = {"Idempotency-Key": key} if key else {}
+    path = f"/api/runs/{run_id}/retry"
+    return await client.post(path, body, content_type="application/json", headers=headers)
+
+
+async def test_a_failed_run_is_asked_again_as_a_new_run(async_client, mine, ringing):
+    failed = await send(async_client, "[[text=Hi fail=truncated]]")
+    await ended(async_client, failed, "failed")
+    accepted = await retry(async_client, failed)
+    assert accepted.status_code == 202
+    again = accepted.json()["run_id"]
+    assert again != failed
+    await ended(async_client, again, "failed")
+    queued = [e.event for e in await database.read(driving.log_of, mine) if e.type == "run.queued"]
+    assert [event.retry_of for event in queued] == [None, failed]
+    texts = [m.parts[0]["text"] async for m in Message.objects.filter(role="user")]
+    assert len(set(texts)) == 1
+    await database.read(invariants.check_session, mine)
+
+
+async def test_what_is_asked_again_is_told_to_the_model_once(async_client, mine, ringing):
+    failed = await send(async_client, "[[text=Hi fail=truncated]]")
+    await ended(async_client, failed, "failed")
+    again = (await retry(async_client, failed)).json()["run_id"]
+    await ended(async_client, again, "failed")
+    run = await Run.objects.select_related("session").aget(pk=again)
+    told = await database.read(sessions.history_of, run)
+    assert [(m.role, str(m.run_id)) for m in told] == [("user", again)]
+
+
+async def test_the_same_key_asks_again_once(async_client, mine, ringing):
+    failed = await send(async_client, "[[text=Hi fail=truncated]]")
+    await ended(async_client, failed, "failed")
+    first, second = [await retry(async_client, failed, key="again") for _ in range(2)]
+    assert first.json() == second.json()
+    assert await Run.objects.acount() == 2
+
+
+async def test_what_has_not_failed_is_not_asked_again(async_client, mine, ringing):
+    run_id = await send(async_client, "[[tokens=1]]")
+    await ended(async_client, run_id, "finished")
+    refused = await retry(async_client, run_id)
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_retryable")
+    assert (await retry(async_client, uuid.uuid4())).status_code == 404
+
+
+async def test_a_run_is_asked_again_with_another_model(async_client, mine, ringing):
+    failed = await send(async_client, "[[text=Hi fail=truncated]]")
+    await ended(async_client, failed, "failed")
+    refused = await retry(async_client, failed, model="scripted:none")
+    assert refused.status_code == 422
+    accepted = await retry(async_client, failed, model="scripted:demo")
+    assert accepted.status_code == 202
 
 
 async def test_the_models_are_listed_with_prices_as_text(async_client, transactional_db):

@@ -70,6 +70,8 @@ export const listMessages = (sessionId, { before = null, limit = 40 } = {}) =>
   call("GET", `${sessionPath(sessionId)}/messages${query({ before, limit })}`);
 export const getCosts = (sessionId) => call("GET", `${sessionPath(sessionId)}/costs`);
 export const getRun = (runId) => call("GET", `/api/runs/${encodeURIComponent(runId)}`);
+export const retryRun = (runId, fields) =>
+  call("POST", `/api/runs/${encodeURIComponent(runId)}/retry`, fields);
 export const listModels = () => call("GET", "/api/models");
 
 /** A new UUID; `crypto.randomUUID` is missing on pages served over plain HTTP. */

@@ -5,7 +5,6 @@ import { Chat } from "./chat.js";
 import { isActive } from "./conversation.js";
 import * as dialogs from "./dialogs.js";
 import { setText } from "./dom.js";
-import { textOf } from "./message.js";
 import * as money from "./money.js";
 import { titleOf } from "./sidebar.js";
 
@@ -178,10 +177,16 @@ export class Page {
     }
   }
 
-  /** Run failed: ask the same again, as a new message. */
-  retry(runId) {
-    const run = this.chat.conversation.runs.find((other) => other.runId === runId);
-    if (run?.user && !this.chat.activeRun) this.send(textOf(run.user));
+  /** Run failed: ask the same again. The new run comes over the stream. */
+  async retry(runId) {
+    if (this.chat.activeRun) return;
+    try {
+      const model = this.picker.model;
+      await api.retryRun(runId, model ? { model } : {});
+      this.view.jumpToLatest();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   discard(key) {
