@@ -11,7 +11,10 @@ import uuid
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import redis.asyncio
 from channels.layers import get_channel_layer
+from django.conf import settings
+from redis.exceptions import RedisError
 
 from chat.events import Envelope
 
@@ -82,6 +85,19 @@ async def send_soon(sending: Coroutine[Any, Any, None]) -> None:
 async def cancel(run_id: uuid.UUID, reason: str) -> None:
     """Ask whichever worker executes the run to stop it at once."""
     await _send(WORKERS_GROUP, {"type": "cancel", "run_id": str(run_id), "reason": reason})
+
+
+async def warn_of_eviction() -> None:
+    """Say in the log when Redis may throw away what it was given, bells among it."""
+    client = redis.asyncio.from_url(settings.ENV.redis_url, socket_timeout=SEND_TIMEOUT_S)
+    try:
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
+    except RedisError:
+        return  # away, or a service that does not tell
+    finally:
+        await client.aclose()
+    if policy not in (None, "noeviction"):
+        logger.warning("Redis evicts keys (maxmemory-policy %s); set noeviction", policy)
 
 
 def unpack(packed: Sequence[Sequence[Any]]) -> list[Envelope]:

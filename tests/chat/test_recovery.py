@@ -1,5 +1,6 @@
 """What is left when workers die, and runs under random failures."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -11,7 +12,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import recovery, sessions
+from chat import broadcast, recovery, sessions
 from chat.models import Message, Run
 from chat.worker import Worker
 from costs import ledger
@@ -167,3 +168,13 @@ def expire_leases_of_others(worker):
     Run.objects.filter(status="running").exclude(worker=worker.name).update(
         lease_expires_at=timezone.now() - timedelta(seconds=1)
     )
+
+
+def test_R5f_a_redis_that_evicts_is_warned_of(redis, caplog):
+    redis.configure("maxmemory-policy", "allkeys-lru")
+    asyncio.run(broadcast.warn_of_eviction())
+    redis.configure("maxmemory-policy", "noeviction")
+    asyncio.run(broadcast.warn_of_eviction())
+    assert [r.getMessage() for r in caplog.records] == [
+        "Redis evicts keys (maxmemory-policy allkeys-lru); set noeviction"
+    ]
