@@ -169,8 +169,9 @@ async def follow_session(
     begun = await database.read(
         reading.begin, request.auth, session_id, wanted=wanted, tells_caught_up=caught_up
     )
+    session_key = request.session.session_key
     response = StreamingHttpResponse(
-        sse.stream(begun, reading.logged_out(request.auth, request.session.session_key)),
+        sse.stream(begun, lambda: reading.logged_out(request.auth, session_key)),
         content_type="text/event-stream; charset=utf-8",
     )
     add_default_headers(response, request)

@@ -136,14 +136,15 @@ def _wrong_in_answer(run: Run, log: Sequence[Envelope]) -> Found:
     if [(str(m.pk), load(m.parts)) for m in stored] != [(e.message_id, e.parts) for e in completed]:
         yield "T1", "the stored answer is not the one that was told"
     for answer in completed:
-        yield from _wrong_in_parts(said, answer.parts)
+        yield from wrong_in_parts(said, answer.parts)
     calls = ModelCall.objects.filter(run_id=run.pk, attempt=run.attempt)
     last = calls.order_by("started_at", "pk").last()
     if run.status == Run.Status.FINISHED and last and last.status != ModelCall.Status.COMPLETE:
         yield "T2", f"it is finished and its last call is {last.status}"
 
 
-def _wrong_in_parts(said: Sequence[Event], parts: Sequence[Part]) -> Found:
+def wrong_in_parts(said: Sequence[Event], parts: Sequence[Part]) -> Found:
+    """Compare an answer with the events of its attempt."""
     yield from _wrong_in_brackets(said)
     texts: dict[int, str] = {}
     for event in said:

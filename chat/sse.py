@@ -6,7 +6,7 @@ events and stays dead after an outage of Redis. Ours follows the log through the
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
@@ -97,7 +97,7 @@ def requested_position(request: HttpRequest, session: ChatSession) -> Position |
     return None if after is None else positions.parse(after)
 
 
-async def stream(reading: Reading, *ends: Awaitable[None]) -> AsyncIterator[str]:
+async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
     """Give the events of a session as SSE text, with keep-alives, until the client leaves.
 
     It ends by itself when one of `ends` does, or when the session is deleted.
@@ -124,10 +124,10 @@ async def stream(reading: Reading, *ends: Awaitable[None]) -> AsyncIterator[str]
 
 
 async def _paced(
-    following: AsyncIterator[list[Envelope]], ends: Iterable[Awaitable[None]]
+    following: AsyncIterator[list[Envelope]], ends: Iterable[Callable[[], Awaitable[None]]]
 ) -> AsyncIterator[list[Envelope] | None]:
     """Give what comes, and None where nothing has come for a while, until one of `ends` is done."""
-    ending = {asyncio.ensure_future(end) for end in ends}
+    ending = {asyncio.ensure_future(end()) for end in ends}
     upcoming: asyncio.Future[Any] | None = None
     try:
         while True:

@@ -42,6 +42,7 @@ async def test_a_session_is_created_with_an_id_of_the_server(async_client):
     assert answer.status_code == 201
     made = answer.json()
     assert re.fullmatch("[0-9a-f]{32}", made.pop("session_id"))
+    assert re.fullmatch("[0-9a-f]{8}", made.pop("epoch"))
     assert made.pop("created_at") == made.pop("updated_at")
     assert made == {
         "title": "Trip",

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from chat import broadcast, event_log, hub
 from chat.event_log import Place
 from chat.models import Run
-from tests.chat.test_hub import follow, happen, is_live, take
+from tests.chat.test_hub import anything, follow, happen, is_live, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ async def test_events_are_live_again_after_redis_came_back(place, redis, monkeyp
         waiting = None
         while not is_live and asyncio.get_running_loop().time() < deadline:
             seq += 1
-            waiting = waiting or asyncio.create_task(anext(following))
+            waiting = waiting or asyncio.create_task(anything(following))
             await happen(place)
             await asyncio.wait({waiting}, timeout=0.3)
             is_live = waiting.done()
