@@ -40,7 +40,7 @@ class Environment(BaseSettings):
     worker_processes: PositiveInt = 1
     worker_concurrency: PositiveInt = 200
     #: Runs that end so soon after a worker is told to stop are finished, the others handed over.
-    shutdown_grace_s: Annotated[float, Field(ge=0)] = 6
+    shutdown_grace_s: Annotated[float, Field(ge=0)] = 5
 
     llm_provider: str = ""
     llm_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7

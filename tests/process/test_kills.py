@@ -140,7 +140,7 @@ def test_a_killed_parent_leaves_no_child(own_product: Product, own_client: Clien
         os.kill(own_product.pid, signal.SIGKILL)
         own_product.wait()
         try:
-            wait_for(lambda: not any(map(is_alive, children)), timeout_s=8)
+            wait_for(lambda: not any(map(is_alive, children)), timeout_s=10)
         finally:
             for process in filter(is_alive, children):
                 process.kill()
