@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from chat.agent.metered import Metered
 from costs.pricing import Price
+
+if TYPE_CHECKING:
+    from chat.agent.metered import Metered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class Provider:
     models: Callable[[], list[str]]
     #: Whether it can be used as things are: its key is set, its package is installed.
     is_available: Callable[[], bool]
-    build: Callable[[str], Metered]
+    build: Callable[[str], "Metered"]
     price: Callable[[str, datetime], Price | None]
     #: How much of a conversation is sent, in tokens.
     window_tokens: int

@@ -1,13 +1,15 @@
 """A small model on this machine, served on loopback by a child process of `manage.py up`."""
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from chat.agent.metered import Metered
 from chat.agent.providers.contract import Provider
-from chat.agent.providers.openai import build_at
 from costs import pricing
+
+if TYPE_CHECKING:
+    from chat.agent.metered import Metered
 
 MODEL = "smollm2-135m-instruct"
 #: The model sees 2,048 tokens at once; an answer needs room beside the history.
@@ -16,7 +18,10 @@ WINDOW_TOKENS = 1200
 MAX_OUTPUT_TOKENS = 700
 
 
-def _build(model: str) -> Metered:
+def _build(model: str) -> "Metered":
+    # Only workers need the client, and loading it takes longer than all the rest.
+    from chat.agent.providers.openai_client import build_at
+
     chat_model = build_at(model, base_url=f"{settings.ENV.local_model_url}/v1", api_key="none")
     chat_model.max_tokens = min(chat_model.max_tokens or MAX_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS)
     return chat_model
