@@ -1,11 +1,14 @@
 """The client's side of a run: start, cancel, and what happens to runs that nobody executes."""
 
+import contextlib
+import functools
 import hashlib
 import json
 import logging
+import queue
+import threading
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from celery import current_app
@@ -25,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 20
 
-# Apart from the loop: Celery's client blocks for a second and more while Redis is away.
-_doorbell = ThreadPoolExecutor(2, thread_name_prefix="doorbell")
+#: Runs that are to be rung for; while Redis is away it fills, and the reapers hear without it.
+_to_ring: queue.Queue[uuid.UUID] = queue.Queue(1000)
 
 
 class Refused(Exception):
@@ -150,7 +153,9 @@ def active_in(session: ChatSession) -> list[Run]:
 
 def ring(run_id: uuid.UUID) -> None:
     """Tell the workers of a queued run. May fail: the reaper looks for runs nobody heard of."""
-    _doorbell.submit(_ring, run_id)
+    _start_ringing()
+    with contextlib.suppress(queue.Full):
+        _to_ring.put_nowait(run_id)
 
 
 def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
@@ -316,9 +321,18 @@ def place_of(run: Run) -> Place:
     )
 
 
-def _ring(run_id: uuid.UUID) -> None:
-    try:
-        # By its name: who asks for a run knows nothing of those who execute it.
-        current_app.send_task("chat.execute", (str(run_id),), retry=False)
-    except Exception as error:  # noqa: BLE001 - the reaper rings again
-        logger.warning("The bell for run %s was not heard: %r", run_id, error)
+@functools.cache
+def _start_ringing() -> None:
+    # Apart from the loop, since Celery's client blocks for seconds while Redis is away; and a
+    # daemon, since nobody's exit shall wait for it.
+    threading.Thread(target=_ring_forever, name="doorbell", daemon=True).start()
+
+
+def _ring_forever() -> None:
+    while True:
+        run_id = _to_ring.get()
+        try:
+            # By its name: who asks for a run knows nothing of those who execute it.
+            current_app.send_task("chat.execute", (str(run_id),), retry=False)
+        except Exception as error:  # noqa: BLE001 - whatever Redis does, the reapers hear
+            logger.warning("The bell for run %s was not heard: %r", run_id, error)

@@ -121,7 +121,12 @@ class Worker:
 
     async def _reap(self) -> None:
         for run_id in await database.read(recovery.dead):
-            session_pk, stored = await database.write(recovery.end_dead, run_id)
+            try:
+                session_pk, stored = await database.write(recovery.end_dead, run_id)
+            except database.Unavailable as error:
+                # Its rows may be locked by one who is frozen; the others are not.
+                logger.warning("Run %s cannot be ended yet: %s", run_id, error)
+                continue
             if stored:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
                 await broadcast.publish((session_pk, stored))

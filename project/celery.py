@@ -31,6 +31,9 @@ app.conf.update(
         "socket_connect_timeout": 2,
         "socket_timeout": 10,
         "retry_policy": {"max_retries": 1, "timeout": 2},
+        # Of who rings the bell; a worker's own connection is tried for ever.
+        "max_retries": 1,
+        "connect_retries_timeout": 2,
     },
     task_publish_retry=False,
 )

@@ -83,8 +83,10 @@ def _database() -> dict[str, Any]:
         config["TEST"] = {"NAME": env.data_dir / "test.sqlite3"}
     else:
         # A server that vanished without a word is noticed in seconds, not in hours.
-        noticing = {"connect_timeout": 3, "tcp_user_timeout": 10_000}
+        noticing: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 10_000}
         noticing |= {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+        # Nor may a worker that froze in a transaction keep its locks for longer than its leases.
+        noticing["options"] = "-c idle_in_transaction_session_timeout=8s -c lock_timeout=5s"
         config["OPTIONS"] = noticing | config.get("OPTIONS", {})
     return config
 

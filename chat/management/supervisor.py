@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-#: A child that lived for so long was well; the next pause is short again.
+#: A child that lived for so long was well: it starts again at once.
 STEADY_S = 10.0
 LONGEST_LINE = 64 * 1024
 PR_SET_PDEATHSIG = 1
@@ -51,6 +51,8 @@ class Supervisor:
     async def stop(self, *, grace_s: float) -> None:
         """End the children, the last started first; kills what is left after `grace_s`."""
         self._is_stopping = True
+        if not self._keepers:
+            return
         for child in reversed(self._children):
             _signal(child, signal.SIGTERM)
         _, unfinished = await asyncio.wait(self._keepers, timeout=grace_s)
@@ -60,16 +62,16 @@ class Supervisor:
             await asyncio.wait(unfinished)
 
     async def _keep(self, child: Child) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = 0.0
         while not self._is_stopping:
             started_at = time.monotonic()
             code = await self._run_once(child)
             if time.monotonic() - started_at > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+                pause_s = 0.0
             if not self._is_stopping:
                 self._write_line("up", f"{child.name} ended with {code}, again in {pause_s:g} s")
                 await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
 
     async def _run_once(self, child: Child) -> int:
         child.process = await asyncio.create_subprocess_exec(

