@@ -1,16 +1,19 @@
-"""daphne with back-pressure: an application's `await send()` waits while the client does not read.
+"""daphne with back-pressure both ways.
 
-Plain daphne buffers without limit what a stalled client does not take. Here Twisted's own signal
-that a connection's buffer is full holds the application, and a client that takes nothing for
-`STALL_LIMIT_S` is dropped; it can resume where it was.
+Plain daphne buffers without limit what a stalled client does not take and what an application has
+not taken yet. Here `await send()` waits while the
+client does not read, and one that takes nothing is dropped; and a client that sends faster than it is
+served is not read from. All can resume.
 
 Run as `python -m project.server` with daphne's own options.
 """
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -20,65 +23,46 @@ asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 import daphne.server  # noqa: E402
 from daphne.cli import CommandLineInterface  # noqa: E402
-from twisted.internet.interfaces import IPushProducer  # noqa: E402
-from zope.interface import implementer  # noqa: E402
 
-STALL_LIMIT_S = 5.0
+from project import flow, protocols  # noqa: E402
 
+#: A client whose machine acknowledges nothing for so long is gone.
+GONE_AFTER_MS = 20_000
+#: What the kernel keeps of data that it cannot send yet: by itself up to 4 MB for each connection.
+MAX_UNSENT_BYTES = 32 * 1024
 
-@implementer(IPushProducer)
-class Gate:
-    """Closed while the connection's buffer is full."""
-
-    def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
-
-    def pauseProducing(self) -> None:
-        self._open.clear()
-
-    def resumeProducing(self) -> None:
-        self._open.set()
-
-    def stopProducing(self) -> None:
-        self._open.set()
-
-    async def passed(self) -> bool:
-        """Wait until the client has taken what was sent; False when it takes nothing."""
-        if self._open.is_set():
-            return True
-        try:
-            async with asyncio.timeout(STALL_LIMIT_S):
-                await self._open.wait()
-        except TimeoutError:
-            return False
-        return True
-
-
-class PoliteWebSocketFactory(daphne.server.WebSocketFactory):
-    """Ends a socket that breaks the protocol with a close code, and not without a word."""
-
-    def setProtocolOptions(self, **options: Any) -> None:
-        super().setProtocolOptions(**options, failByDrop=False)
-
-
-# The server makes its factory by this name.
-daphne.server.WebSocketFactory = PoliteWebSocketFactory
+# The server makes its factories by these names.
+daphne.server.WebSocketFactory = protocols.SocketFactory
+daphne.server.HTTPFactory = protocols.RequestFactory
 
 
 class Server(daphne.server.Server):
     """daphne's server with a gate before each connection."""
 
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        if sys.platform == "linux" and port.socket.family != socket.AF_UNIX:
+            # All connections inherit them.
+            port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
+            port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        queue = super().create_application(protocol, scope)
-        if protocol in self.connections:
-            self.connections[protocol]["gate"] = _install_gate(protocol)
+        """Start an application for a request or socket; gives the queue of what it receives."""
+        details = self.connections[protocol]
+        is_socket = isinstance(protocol, protocols.Socket)
+        queue = protocol.make_inbox() if is_socket else asyncio.Queue()
+        scope.setdefault("asgi", {"version": "3.0"})
+        work = self.application(
+            scope=scope, receive=queue.get, send=partial(self.handle_reply, protocol)
+        )
+        details["application_instance"] = asyncio.ensure_future(work)
+        details["gate"] = _install_gate(protocol)
         return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         gate = self.connections.get(protocol, {}).get("gate")
         if gate and not await gate.passed():
-            _abort(protocol)
+            protocol.transport.abortConnection()
             return
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             # Twisted complains about a request that ends with its producer still registered.
@@ -86,28 +70,17 @@ class Server(daphne.server.Server):
         await super().handle_reply(protocol, message)
 
 
-def _install_gate(protocol: Any) -> Gate | None:
+def _install_gate(protocol: Any) -> flow.Gate:
     """Let the transport tell a gate when its buffer is full and when it is empty again."""
-    transport = getattr(protocol, "transport", None)
-    if transport is None:
-        return None
-    gate = Gate()
-    if hasattr(protocol, "registerProducer") and hasattr(protocol, "channel"):
-        protocol.registerProducer(gate, True)  # HTTP: the channel passes the signals on
+    gate = flow.Gate(protocol.transport)
+    if isinstance(protocol, protocols.Request):
+        protocol.registerProducer(gate, True)  # the channel passes the signals on
     else:
         # A WebSocket has taken the connection over from the HTTP channel, and with it the
         # producer that the channel had registered.
-        transport.unregisterProducer()
-        transport.registerProducer(gate, True)
+        protocol.transport.unregisterProducer()
+        protocol.transport.registerProducer(gate, True)
     return gate
-
-
-def _abort(protocol: Any) -> None:
-    transport = getattr(protocol, "transport", None) or getattr(
-        getattr(protocol, "channel", None), "transport", None
-    )
-    if transport is not None:
-        transport.abortConnection()
 
 
 class Daphne(CommandLineInterface):

@@ -4,21 +4,57 @@ import base64
 import os
 import select
 import socket
+import ssl
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.process.product import ROOT, Product, wait_for
+
 #: Small, so that a server notices soon that nobody reads.
 RECEIVE_BYTES = 8 * 1024
+SLOW_RECEIVE_BYTES = 1024
 
 
 @contextmanager
-def connected(port: int, *, receive_bytes: int | None = None) -> Iterator[socket.socket]:
+def own_server(
+    product: Product, *options: str, endpoint: str = "tcp:{port}"
+) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """One more web process on a product's data, with options of its own; and its port."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = int(sock.getsockname()[1])
+    command = [sys.executable, "-m", "project.server", "-e", endpoint.format(port=port), *options]
+    server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **product.environment})
+    try:
+        wait_for(lambda: _listens(port), timeout_s=30)
+        yield server, port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def connected(
+    port: int, *, receive_bytes: int | None = None, is_slow_line: bool = False
+) -> Iterator[socket.socket]:
     """A TCP connection to the product."""
     with socket.socket() as sock:
         if receive_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        if is_slow_line:
+            # As on a slow line, the server sees that some of it arrives now and then. Loopback's
+            # large segments would only be acknowledged when half of the buffer is free.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_RECEIVE_BYTES)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
         sock.settimeout(10)
         sock.connect(("127.0.0.1", port))
         yield sock
@@ -89,3 +125,61 @@ def read_to_close(sock: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return received
+
+
+def read_response(sock: socket.socket) -> bytes:
+    """One response with a Content-Length; the connection may stay."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _some(sock)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split()[0])
+    while len(body) < length:
+        body += _some(sock)
+    return head + b"\r\n\r\n" + body
+
+
+def _some(sock: socket.socket, size: int = 65536) -> bytes:
+    data = sock.recv(size)
+    assert data, "the server has closed the connection"
+    return data
+
+
+class Tls:
+    """TLS on a connection, which reads from it exactly as much as it is told to.
+
+    A socket of the ssl module takes whole records of 16 KB, which is not reading slowly.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._object = context.wrap_bio(self._incoming, self._outgoing)
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._incoming.write(_some(sock))
+            else:
+                return self._flush()
+
+    def send(self, data: bytes) -> None:
+        self._object.write(data)
+        self._flush()
+
+    def receive(self, size: int) -> bytes:
+        """Read that much from the connection; gives what it holds, which may be nothing yet."""
+        self._incoming.write(_some(self._sock, size))
+        received = b""
+        try:
+            while data := self._object.read():
+                received += data
+        except ssl.SSLWantReadError:
+            pass
+        return received
+
+    def _flush(self) -> None:
+        self._sock.sendall(self._outgoing.read())

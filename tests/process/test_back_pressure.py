@@ -1,14 +1,19 @@
-"""Clients that stop reading are dropped, and do not fill the server's memory meanwhile."""
+"""Clients that do not read are dropped, slow ones are kept, and neither fills the memory."""
 
-import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from tests.process import raw
+from tests.process import long_session, raw, watching
 from tests.process.client import Client, check_order, text_of
 from tests.process.product import Product
 
@@ -16,108 +21,137 @@ pytestmark = pytest.mark.process
 
 EVENTS = 20_000
 EVENT_BYTES = 2_000
-MEGABYTE = 2**20
-#: The server's limit is 5 s from when its own buffers are full.
+STALL_LIMIT_S = 5.0
 DROPPED_WITHIN_S = 8.0
-DROPPED_AFTER_S = 3.0
 GROWTH_MB = 30
+WAYS = ("socket", "sse")
+#: So slow that what the server's buffers hold alone would take minutes.
+SLOW_BYTES_PER_S = 1024
+SLOW_FOR_S = 15.0
+READ_EVENTS = 1000
 
 
 @pytest.fixture(scope="module")
-def long_session(product: Product, client: Client) -> str:
-    """A session with 40 MB of events, which nobody could wait for to be said."""
-    run = client.ask("[[fake tokens=1]]")
-    session_id = str(run["session_id"])
-    body = json.dumps({"type": "custom", "name": "filler", "data": "x" * EVENT_BYTES})
-    path = product.data_dir / "chatledger.sqlite3"
-    with closing(sqlite3.connect(path, timeout=20)) as database, database:
-        found = database.execute(
-            "SELECT id, last_seq FROM chat_chatsession WHERE session_id = ?", [session_id]
+def session_id(product: Product, client: Client) -> str:
+    return long_session.make(product, client, events=EVENTS, event_bytes=EVENT_BYTES)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A key and a certificate that it has signed itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    key_path, certificate_path = folder / "key.pem", folder / "certificate.pem"
+    key_path.write_bytes(
+        key.private_bytes(
+            pem,
+            serialization.PrivateFormat.PKCS8,
+            encryption_algorithm=serialization.NoEncryption(),
         )
-        pk, last = found.fetchone()
-        template = "SELECT run_id, attempt, at FROM chat_eventrecord WHERE session_id = ? LIMIT 1"
-        run_id, attempt, at = database.execute(template, [pk]).fetchone()
-        database.executemany(
-            "INSERT INTO chat_eventrecord (session_id, seq, run_id, attempt, type, body, at)"
-            " VALUES (?, ?, ?, ?, 'custom', ?, ?)",
-            [(pk, last + n, run_id, attempt, body, at) for n in range(1, EVENTS + 1)],
-        )
-        statement = "UPDATE chat_chatsession SET last_seq = ? WHERE id = ?"
-        database.execute(statement, [last + EVENTS, pk])
-    return session_id
+    )
+    certificate_path.write_bytes(made.public_bytes(pem))
+    return key_path, certificate_path
 
 
-class Watch(threading.Thread):
-    """Notes the most memory that the web process has used while something happens."""
-
-    def __init__(self, product: Product) -> None:
-        super().__init__()
-        self.process = product.child("web")
-        self.before_bytes = self.process.memory_info().rss
-        self.most_bytes = self.before_bytes
-        self.is_over = threading.Event()
-
-    def run(self) -> None:
-        while not self.is_over.wait(0.1):
-            self.most_bytes = max(self.most_bytes, self.process.memory_info().rss)
-
-    @property
-    def growth_mb(self) -> float:
-        return (self.most_bytes - self.before_bytes) / MEGABYTE
+@pytest.fixture(scope="module")
+def tls_port(product: Product, certificate: tuple[Path, Path]) -> Iterator[int]:
+    """Where a web process on the same data speaks TLS."""
+    endpoint = "ssl:{port}:interface=127.0.0.1" + ":privateKey={}:certKey={}".format(*certificate)
+    with raw.own_server(product, endpoint=endpoint) as (_, port):
+        yield port
 
 
 @pytest.fixture
-def watch(product: Product, client: Client, long_session: str) -> Iterator[Watch]:
+def watch(product: Product, client: Client, session_id: str) -> Iterator[watching.Watch]:
     # A reader that keeps up shows what memory reading the log takes by itself.
-    with client.socket(long_session, after=0) as socket:
-        while socket.read()["seq"] < EVENTS / 2:
-            socket.frames.clear()
-    watching = Watch(product)
-    watching.start()
-    yield watching
-    watching.is_over.set()
-    watching.join()
+    with client.socket(session_id, after=0) as reader:
+        while reader.read()["seq"] < EVENTS / 2:
+            reader.frames.clear()
+    with watching.memory(product.child("web")) as made:
+        yield made
 
 
-@pytest.mark.parametrize("way", ["socket", "sse"])
-def test_a_client_that_stops_reading_is_dropped(
-    product: Product, client: Client, long_session: str, watch: Watch, way: str
+def request(way: str, session_id: str) -> bytes:
+    if way == "socket":
+        return raw.handshake(f"/ws/sessions/{session_id}?after=0")
+    return raw.http_request(f"/api/sessions/{session_id}/events?after=0")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_C1f_a_client_that_stops_reading_is_dropped(
+    product: Product, client: Client, session_id: str, watch: watching.Watch, way: str
 ) -> None:
     with raw.connected(product.port, receive_bytes=raw.RECEIVE_BYTES) as stalled:
-        if way == "socket":
-            raw.open_socket(stalled, f"/ws/sessions/{long_session}?after=0")
-        else:
-            stalled.sendall(raw.http_request(f"/api/sessions/{long_session}/events?after=0"))
+        stalled.sendall(request(way, session_id))
+        started = time.monotonic()
         with client.socket(client.new_session()) as other:
             # Somebody else's answer comes as fast as ever.
             other.ask("[[fake tokens=100 gap_ms=20]]")
             assert other.read_to_end(timeout_s=10)["type"] == "run.finished"
-        took_s = raw.wait_until_dropped(stalled, timeout_s=DROPPED_WITHIN_S) + 2
+        raw.wait_until_dropped(stalled, timeout_s=DROPPED_WITHIN_S)
+        took_s = time.monotonic() - started
     check_order(other.frames)
     assert len(text_of(other.frames).split()) == 100
-    assert DROPPED_AFTER_S < took_s < DROPPED_WITHIN_S + 2
+    print(f"{way}: dropped after {took_s:.1f} s, the web process grew by {watch.growth_mb:.1f} MB")
+    assert STALL_LIMIT_S < took_s < DROPPED_WITHIN_S
     assert watch.growth_mb < GROWTH_MB
 
 
-@pytest.mark.parametrize("way", ["socket", "sse"])
-def test_a_slow_reader_is_not_dropped_and_misses_nothing(
-    product: Product, client: Client, way: str
+@pytest.mark.parametrize("way", WAYS)
+def test_C1f_a_client_that_stops_reading_is_dropped_under_tls(
+    tls_port: int, session_id: str, way: str
 ) -> None:
-    run = client.ask("[[fake tokens=1500]]")
-    session_id = run["session_id"]
-    path = f"/ws/sessions/{session_id}" if way == "socket" else f"/api/sessions/{session_id}/events"
-    whole = client.answer_of(run)
-    with raw.connected(product.port, receive_bytes=raw.RECEIVE_BYTES) as slow:
-        if way == "socket":
-            raw.open_socket(slow, f"{path}?after=0")
-        else:
-            slow.sendall(raw.http_request(f"{path}?after=0"))
-        received = b""
-        while b'"type":"run.finished"' not in received:
-            # 2 KB at a time with a pause: slower than the server would like.
-            data = slow.recv(2048)
-            assert data
-            received += data
-            threading.Event().wait(0.005)
-    # The answer is there twice at least: in deltas, and as the completed message.
-    assert received.count(whole.split()[-1].encode()) >= 2
+    with raw.connected(tls_port, receive_bytes=raw.RECEIVE_BYTES) as stalled:
+        tls = raw.Tls(stalled)
+        tls.send(request(way, session_id))
+        started = time.monotonic()
+        raw.wait_until_dropped(stalled, timeout_s=DROPPED_WITHIN_S)
+        assert STALL_LIMIT_S < time.monotonic() - started < DROPPED_WITHIN_S
+
+
+def read_slowly_then_fast(port: int, data: bytes, *, with_tls: bool) -> list[int]:
+    """Read 1 kB/s for a while and then as fast as it comes; gives the numbers of the events."""
+    with raw.connected(port, is_slow_line=True) as slow:
+        tls = raw.Tls(slow) if with_tls else None
+        send: Callable[[bytes], None] = tls.send if tls else slow.sendall
+        read: Callable[[int], bytes] = tls.receive if tls else slow.recv
+        send(data)
+        received = bytearray()
+        slow_until = time.monotonic() + SLOW_FOR_S
+        while time.monotonic() < slow_until:
+            received += read(SLOW_BYTES_PER_S // 4)
+            time.sleep(0.25)
+        assert len(received) < 2 * SLOW_FOR_S * SLOW_BYTES_PER_S
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, watching.MEGABYTE)
+        while received.count(b'"seq":') < READ_EVENTS:
+            received += read(65536)
+    return long_session.seqs_in(bytes(received))
+
+
+def test_C1f_slow_readers_are_kept_and_miss_nothing(
+    product: Product, tls_port: int, session_id: str
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        reading = [
+            pool.submit(read_slowly_then_fast, port, request(way, session_id), with_tls=with_tls)
+            for way in WAYS
+            for port, with_tls in ((product.port, False), (tls_port, True))
+        ]
+        for one in reading:
+            seqs = one.result()
+            # Neighbouring deltas at its beginning are joined.
+            tail = seqs[20:]
+            assert tail == list(range(tail[0], tail[0] + len(tail)))

@@ -1,0 +1,113 @@
+"""daphne's two protocols, with limits on what they take in and a word when they end.
+
+Import it after daphne.server, which makes Twisted's event loop.
+"""
+
+import json
+from typing import Any
+
+import daphne.http_protocol
+import daphne.server
+import daphne.ws_protocol
+from autobahn.util import encode_truncate
+
+from project import flow
+
+MAX_BODY_BYTES = 2**20
+#: A body that is too long is read to its end, so that the client hears why; but not for ever.
+MAX_DISCARDED_BYTES = 2**24
+MAX_REASON_BYTES = 123
+
+
+class Socket(daphne.ws_protocol.WebSocketProtocol):
+    """A WebSocket that reads no faster than its application, and says why it closes."""
+
+    def make_inbox(self) -> flow.Inbox:
+        return flow.Inbox(pause=self.transport.pauseProducing, resume=self._read_on)
+
+    def processData(self) -> bool:
+        # One read may hold thousands of frames: those that are not parsed stay bytes.
+        return not self.application_queue.is_full and super().processData()
+
+    def _read_on(self) -> None:
+        self.consumeData()
+        if not self.application_queue.is_full:
+            self.transport.resumeProducing()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
+            self._close(message.get("code") or 1000, message.get("reason") or "")
+        else:
+            super().handle_reply(message)
+
+    def _close(self, code: int, reason: str) -> None:
+        # daphne forgets the reason, and autobahn's sendClose() refuses 1011.
+        self.sendCloseFrame(code=code, reasonUtf8=encode_truncate(reason, MAX_REASON_BYTES))
+
+    def _sendAutoPing(self) -> None:
+        # It would stand in line behind what a slow client has not taken yet. Whether such a client
+        # takes anything is watched without it.
+        if not flow.pending_bytes(self.transport):
+            super()._sendAutoPing()
+
+    def onAutoPingTimeout(self) -> None:
+        if flow.pending_bytes(self.transport):
+            self.autoPingTimeoutCall = None
+        else:
+            super().onAutoPingTimeout()
+
+
+class SocketFactory(daphne.server.WebSocketFactory):
+    """Ends a socket that breaks the protocol with a close code, and not without a word."""
+
+    protocol = Socket
+
+    def setProtocolOptions(self, **options: Any) -> None:
+        super().setProtocolOptions(**options, failByDrop=False)
+
+
+class Request(daphne.http_protocol.WebRequest):
+    """A request with a body of bounded length, whose response may fail half-way."""
+
+    _body_bytes = 0
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(None if length is None else min(length, MAX_BODY_BYTES))
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes <= MAX_BODY_BYTES:
+            super().handleContentChunk(data)
+        elif self._body_bytes > MAX_DISCARDED_BYTES:
+            self.transport.abortConnection()
+
+    def process(self) -> Any:
+        return self._refuse_body() if self._body_bytes > MAX_BODY_BYTES else super().process()
+
+    def _refuse_body(self) -> None:
+        limit = MAX_BODY_BYTES // 2**20
+        problem = {"detail": f"A body may have {limit} MiB at most", "code": "too_large"}
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"Content-Type", b"application/json; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": body})
+
+    def handle_exception(self, exception: BaseException) -> None:
+        # daphne would send an error page into the response that has begun, fail at that, and
+        # never look after any connection again.
+        if self._response_started:
+            self.transport.abortConnection()
+        else:
+            super().handle_exception(exception)
+
+
+class RequestFactory(daphne.server.HTTPFactory):
+    """Makes connections with requests of this kind."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = Request
+        return protocol
