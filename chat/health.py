@@ -6,13 +6,15 @@ from channels.layers import get_channel_layer
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from chat import database
+from chat import database, draining
 
 TIMEOUT_S = 2.0
 
 
 async def parts() -> dict[str, str]:
     """Ask each part; "ok" or one word that says what is wrong."""
+    if draining.has_begun():
+        return {"process": "draining"}
     names = ("database", "redis")
     found = await asyncio.gather(_ask(database.write(_ask_database)), _ask(_ask_redis()))
     return dict(zip(names, found, strict=True))

@@ -18,7 +18,7 @@ from django_eventstream.eventrequest import EventRequest
 from django_eventstream.storage import EventDoesNotExist, StorageBase
 from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_event
 
-from chat import event_log, hub, positions, principals, sessions
+from chat import draining, event_log, hub, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.positions import Position
@@ -100,7 +100,8 @@ def requested_position(request: HttpRequest, session: ChatSession) -> Position |
 async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
     """Give the events of a session as SSE text, with keep-alives, until the client leaves.
 
-    It ends by itself when one of `ends` does, or when the session is deleted.
+    It ends by itself when one of `ends` does, when the session is deleted, or with this process,
+    and then tells the client when to connect again.
     """
     yield OPENING
     channel = channel_of(reading.session)
@@ -111,7 +112,7 @@ async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> Asyn
     seq = reading.after
     async with (
         aclosing(reading.follow()) as following,  # type: ignore[type-var]
-        aclosing(_paced(following, ends)) as paced,  # type: ignore[type-var]
+        aclosing(_paced(following, [*ends, draining.turn])) as paced,  # type: ignore[type-var]
     ):
         async for envelopes in paced:
             if envelopes is None:
@@ -121,6 +122,8 @@ async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> Asyn
                 yield "".join(_encode(e, channel) for e in envelopes)
             elif reading.tells_caught_up:
                 yield _caught_up(reading, seq)
+    if draining.has_begun():
+        yield f"retry: {draining.retry_ms()}\n\n"
 
 
 async def _paced(

@@ -4,12 +4,14 @@ Import it after daphne.server, which makes Twisted's event loop.
 """
 
 import json
+import random
 from typing import Any
 
 import daphne.http_protocol
 import daphne.server
 import daphne.ws_protocol
 from autobahn.util import encode_truncate
+from twisted.internet import reactor
 
 from project import flow
 
@@ -17,6 +19,9 @@ MAX_BODY_BYTES = 2**20
 #: A body that is too long is read to its end, so that the client hears why; but not for ever.
 MAX_DISCARDED_BYTES = 2**24
 MAX_REASON_BYTES = 123
+SERVICE_RESTART = 1012
+RESTART_REASON = "The service restarts. Connect again."
+LOOK_AGAIN_S = 0.1
 
 
 class Socket(daphne.ws_protocol.WebSocketProtocol):
@@ -40,8 +45,18 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
         else:
             super().handle_reply(message)
 
+    def close_for_restart(self, *, within_s: float) -> None:
+        """Tell the client, at a time of its own, to connect again."""
+        reactor.callLater(random.uniform(0, within_s), self._close_for_restart)
+
+    def _close_for_restart(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self._close(SERVICE_RESTART, RESTART_REASON)
+        elif self.state == self.STATE_CONNECTING:
+            reactor.callLater(LOOK_AGAIN_S, self._close_for_restart)
+
     def _close(self, code: int, reason: str) -> None:
-        # daphne forgets the reason, and autobahn's sendClose() refuses 1011.
+        # daphne forgets the reason, and autobahn's sendClose() refuses 1011 and 1012.
         self.sendCloseFrame(code=code, reasonUtf8=encode_truncate(reason, MAX_REASON_BYTES))
 
     def _sendAutoPing(self) -> None:
@@ -94,6 +109,12 @@ class Request(daphne.http_protocol.WebRequest):
         ]
         self.handle_reply({"type": "http.response.start", "status": 413, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": body})
+
+    def close_after_response(self) -> None:
+        """Keep the connection no longer than this request."""
+        self.channel.persistent = False
+        if not self.startedWriting:
+            self.setHeader(b"connection", b"close")
 
     def handle_exception(self, exception: BaseException) -> None:
         # daphne would send an error page into the response that has begun, fail at that, and
