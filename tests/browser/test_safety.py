@@ -58,7 +58,7 @@ def test_markdown_is_rendered(chat: ChatPage) -> None:
 
 
 @pytest.mark.parametrize("cut", ["cut=1000", "cut=1"])
-def test_hostile_text_is_inert(chat: ChatPage, cut: str) -> None:
+def test_M_1_hostile_text_is_inert(chat: ChatPage, cut: str) -> None:
     say_text(chat, HOSTILE, wish=cut)
     answer = chat.answers.last
     expect(answer).to_contain_text("<script>")
@@ -75,14 +75,14 @@ def test_hostile_text_is_inert(chat: ChatPage, cut: str) -> None:
     expect(chat.page).not_to_have_title("broken into")
 
 
-def test_a_user_s_text_and_a_title_are_inert(chat: ChatPage) -> None:
+def test_M_1_a_user_s_text_and_a_title_are_inert(chat: ChatPage) -> None:
     chat.ask("<img src=x onerror=alert(1)> **not bold** [[fake tokens=1]]")
     expect(chat.questions).to_contain_text("<img src=x onerror=alert(1)> **not bold**")
     expect(chat.questions.locator("img, strong")).to_have_count(0)
     expect(chat.page.get_by_test_id("chat-title")).to_contain_text("<img")
 
 
-def test_the_policy_forbids_inline_scripts(
+def test_A_8_the_policy_forbids_inline_scripts(
     new_context: Callable[..., BrowserContext], client: Client
 ) -> None:
     answer = client.http.get("/")
@@ -100,7 +100,7 @@ def test_a_stranger_s_conversation_is_not_found(chat: ChatPage) -> None:
     expect(chat.page.get_by_test_id("problem")).to_contain_text("Not found here")
 
 
-def test_the_api_s_description_asks_no_other_host(
+def test_R_21_the_api_s_description_asks_no_other_host(
     new_context: Callable[..., BrowserContext],
 ) -> None:
     page = new_context().new_page()

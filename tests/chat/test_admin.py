@@ -42,7 +42,7 @@ def pages():
         )
 
 
-def test_every_list_and_page_opens_and_escapes_what_people_wrote(admin, done):
+def test_A_1_every_list_and_page_opens_and_escapes_what_people_wrote(admin, done):
     for url in pages():
         answer = admin.get(url)
         assert answer.status_code == 200, url
@@ -59,7 +59,7 @@ def test_a_run_shows_its_cost_and_leads_to_its_calls(admin, done):
 
 
 @pytest.mark.parametrize("name", [*(f"chat_{n}" for n in MODELS), *(f"costs_{n}" for n in COSTS)])
-def test_nothing_can_be_added_changed_or_deleted(admin, done, name):
+def test_A_6_nothing_can_be_added_changed_or_deleted(admin, done, name):
     assert admin.get(reverse(f"admin:{name}_add")).status_code == 403
     changelist = reverse(f"admin:{name}_changelist")
     assert b"delete_selected" not in admin.get(changelist).content
@@ -83,24 +83,24 @@ def test_nothing_can_be_added_changed_or_deleted(admin, done, name):
         {"_to_field": "password"},
     ],
 )
-def test_a_nonsense_query_is_no_server_error(admin, done, query):
+def test_A_3_a_nonsense_query_is_no_server_error(admin, done, query):
     answer = admin.get(reverse("admin:chat_run_changelist"), query)
     assert answer.status_code in (200, 302, 400)
 
 
 @pytest.mark.parametrize("pk", ["99999999999999999999", "_5F", "..%2F"])
-def test_an_id_that_cannot_be_one_is_told_as_missing(admin, done, pk):
+def test_A_4_an_id_that_cannot_be_one_is_told_as_missing(admin, done, pk):
     assert admin.get(f"/admin/chat/eventrecord/{pk}/change/").status_code in (302, 404)
 
 
-def test_a_key_s_digest_is_not_shown(admin, done):
+def test_A_6_a_key_s_digest_is_not_shown(admin, done):
     user = get_user_model().objects.get()
     key = ApiKey.objects.create(user=user, name="k", prefix="cl_abc", digest="secret-digest")
     page = admin.get(reverse("admin:chat_apikey_change", args=[key.pk]))
     assert b"secret-digest" not in page.content
 
 
-def test_whoever_is_not_staff_gets_no_further_than_the_login(client, done):
+def test_A_6_whoever_is_not_staff_gets_no_further_than_the_login(client, done):
     answer = client.get(reverse("admin:chat_run_changelist"))
     assert answer.status_code == 302
     assert "login" in answer["location"]

@@ -77,7 +77,7 @@ async def test_an_id_of_the_client_works_in_every_path(async_client, session_id)
     ],
     ids=ascii,
 )
-async def test_an_id_with_other_characters_is_refused(async_client, session_id):
+async def test_R_2_an_id_with_other_characters_is_refused(async_client, session_id):
     refused = await post(async_client, SESSIONS, {"session_id": session_id})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_session_id")
     assert await ChatSession.objects.acount() == 0
@@ -163,7 +163,7 @@ async def test_a_change_of_nothing_changes_nothing(async_client):
 
 @pytest.mark.parametrize("model", ["openai:gpt-4o-mini", "scripted:other", "nobody:demo"])
 @pytest.mark.parametrize("way", ["create", "change", "send"])
-async def test_a_model_that_cannot_be_used_is_refused(async_client, model, way, redis):
+async def test_R_7_a_model_that_cannot_be_used_is_refused(async_client, model, way, redis):
     await post(async_client, SESSIONS, {"session_id": "mine"})
     if way == "create":
         refused = await post(async_client, SESSIONS, {"session_id": "other", "model": model})
@@ -200,7 +200,7 @@ async def test_a_new_session_of_an_old_id_starts_without_the_old_one_s_costs(wor
     assert (costs["total"], costs["prompt_tokens"], costs["runs"]) == (None, 0, [])
 
 
-async def test_a_session_with_an_active_run_is_not_deleted(async_client, redis):
+async def test_R_4_a_session_with_an_active_run_is_not_deleted(async_client, redis):
     await post(async_client, SESSIONS, {"session_id": "mine"})
     sent = (await post(async_client, f"{SESSIONS}/mine/messages", {"text": "Hi"})).json()
     for claimed in (False, True):

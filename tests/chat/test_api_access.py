@@ -80,7 +80,7 @@ async def call(client, method, path, body=None, **headers):
 
 
 @pytest.mark.parametrize(("method", "path", "body"), SESSION_CALLS)
-async def test_another_s_session_is_like_one_that_does_not_exist(
+async def test_R_4_another_s_session_is_like_one_that_does_not_exist(
     charlie_client, hers, method, path, body
 ):
     refused = await call(charlie_client, method, f"{SESSIONS}/hers{path}", body)
@@ -92,7 +92,9 @@ async def test_another_s_session_is_like_one_that_does_not_exist(
 
 
 @pytest.mark.parametrize(("method", "path"), RUN_CALLS)
-async def test_another_s_run_is_like_one_that_does_not_exist(charlie_client, hers, method, path):
+async def test_R_4_another_s_run_is_like_one_that_does_not_exist(
+    charlie_client, hers, method, path
+):
     run = await Run.objects.aget()
     refused = await call(charlie_client, method, f"/api/runs/{run.pk}{path}")
     unknown = await call(charlie_client, method, f"/api/runs/{UNKNOWN_RUN}{path}")
@@ -101,7 +103,7 @@ async def test_another_s_run_is_like_one_that_does_not_exist(charlie_client, her
     assert (await Run.objects.aget()).status == "queued"
 
 
-async def test_two_users_sessions_of_one_id_are_two_sessions(alice_client, charlie_client):
+async def test_R_2_two_users_sessions_of_one_id_are_two_sessions(alice_client, charlie_client):
     for client, title in ((alice_client, "Hers"), (charlie_client, "His")):
         made = await call(client, "POST", SESSIONS, {"session_id": "default", "title": title})
         assert made.status_code == 201
@@ -111,18 +113,18 @@ async def test_two_users_sessions_of_one_id_are_two_sessions(alice_client, charl
         assert [item["title"] for item in listed] == [title]
 
 
-async def test_a_list_has_none_of_another_s_sessions(charlie_client, hers):
+async def test_R_3_a_list_has_none_of_another_s_sessions(charlie_client, hers):
     assert (await charlie_client.get(SESSIONS)).json() == {"items": [], "next_cursor": None}
 
 
-async def test_another_s_cursor_shows_nothing_of_his(alice_client, charlie_client, hers):
+async def test_R_3_another_s_cursor_shows_nothing_of_his(alice_client, charlie_client, hers):
     for session_id in ("a", "b"):
         await call(alice_client, "POST", SESSIONS, {"session_id": session_id})
     cursor = (await alice_client.get(SESSIONS, {"limit": 1})).json()["next_cursor"]
     assert (await charlie_client.get(SESSIONS, {"cursor": cursor})).json()["items"] == []
 
 
-async def test_a_key_of_another_s_shows_nothing_of_his(alice_client, charlie_client, redis):
+async def test_R_6_a_key_of_another_s_shows_nothing_of_his(alice_client, charlie_client, redis):
     answers = []
     for client in (alice_client, charlie_client):
         await call(client, "POST", SESSIONS, {"session_id": "x"})
@@ -139,14 +141,14 @@ async def test_a_key_of_another_s_shows_nothing_of_his(alice_client, charlie_cli
         *(("GET", SESSIONS), ("POST", SESSIONS), ("GET", "/api/models")),
     ],
 )
-async def test_who_is_not_logged_in_is_told_so(async_client, hers, method, path):
+async def test_R_9_who_is_not_logged_in_is_told_so(async_client, hers, method, path):
     refused = await call(async_client, method, path, {"text": "Hi"} if method == "POST" else None)
     assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated")
     assert set(refused.json()) == {"detail", "code"}
     assert await EventRecord.objects.acount() == 3
 
 
-async def test_who_was_made_inactive_is_not_logged_in(users, alice_client):
+async def test_R_9_who_was_made_inactive_is_not_logged_in(users, alice_client):
     await User.objects.aupdate(is_active=False)
     assert (await alice_client.get(SESSIONS)).status_code == 401
 
@@ -160,7 +162,7 @@ async def test_who_was_made_inactive_is_not_logged_in(users, alice_client):
     ],
     ids=str,
 )
-async def test_credentials_that_are_none_are_not_logged_in(async_client, headers):
+async def test_R_9_credentials_that_are_none_are_not_logged_in(async_client, headers):
     assert (await call(async_client, "GET", SESSIONS, **headers)).status_code == 401
 
 
@@ -183,7 +185,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("token", [None, "b" * 32, ""], ids=["none", "wrong", "empty"])
 @pytest.mark.parametrize(("method", "path", "body"), CHANGES)
-async def test_a_cookie_without_its_token_changes_nothing(
+async def test_R_8_a_cookie_without_its_token_changes_nothing(
     strict_client, hers, method, path, body, token
 ):
     headers = {} if token is None else {"X-CSRFToken": token}
@@ -203,7 +205,7 @@ async def test_a_cookie_may_read_without_a_token(strict_client, hers):
     assert (await call(strict_client, "GET", f"{SESSIONS}/hers")).status_code == 200
 
 
-async def test_a_form_that_carries_the_token_is_refused_without_a_failure(strict_client):
+async def test_R_8_a_form_that_carries_the_token_is_refused_without_a_failure(strict_client):
     """Django reads a form to look for the token; then the body is gone."""
     boundary = "xyz"
     body = (
@@ -229,7 +231,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("origin", FOREIGN)
 @pytest.mark.parametrize("auth", ["open", "required"])
-async def test_a_page_of_another_origin_changes_nothing(
+async def test_R_8_a_page_of_another_origin_changes_nothing(
     strict_client, hers, settings, origin, auth
 ):
     settings.AUTH = auth
@@ -249,13 +251,13 @@ async def test_a_page_of_ours_or_of_one_that_is_trusted_may_change_things(
     assert made.status_code == 201
 
 
-async def test_no_answer_is_shared_with_another_origin(alice_client, hers):
+async def test_R_11_no_answer_is_shared_with_another_origin(alice_client, hers):
     for path in (SESSIONS, f"{SESSIONS}/hers", f"{SESSIONS}/hers/events", "/api/models"):
         answer = await call(alice_client, "GET", path, Origin="https://evil.example")
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
         answer.close()
 
 
-async def test_a_foreign_host_is_refused(async_client):
+async def test_R_12_a_foreign_host_is_refused(async_client):
     answer = await async_client.get(SESSIONS, headers={"Host": "evil.example"})
     assert answer.status_code == 400

@@ -68,14 +68,14 @@ BODIES = {
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", SESSIONS), ("PATCH", f"{SESSIONS}/mine"), ("POST", MESSAGES)]
 )
-async def test_a_body_that_is_no_json_object_is_refused(async_client, method, path, body):
+async def test_R_1_a_body_that_is_no_json_object_is_refused(async_client, method, path, body):
     before = await stored()
     answer = await async_client.generic(method, path, body, content_type="application/json")
     assert is_problem(answer, 400, 422)
     assert await stored() == before
 
 
-async def test_what_is_wrong_with_the_json_is_said(async_client):
+async def test_R_1_what_is_wrong_with_the_json_is_said(async_client):
     answer = await async_client.generic("POST", MESSAGES, b"{nope", content_type="application/json")
     assert answer.json()["code"] == "invalid_json"
     assert "position 1" in answer.json()["detail"]
@@ -105,7 +105,7 @@ async def test_what_is_wrong_with_the_json_is_said(async_client):
     ],
     ids=lambda body: ascii(body)[:30],
 )
-async def test_a_session_with_wrong_fields_is_refused(async_client, body):
+async def test_R_2_R_7_a_session_with_wrong_fields_is_refused(async_client, body):
     before = await stored()
     answer = await async_client.post(SESSIONS, body, content_type="application/json")
     assert is_problem(answer, 422)
@@ -124,7 +124,7 @@ async def test_a_session_with_wrong_fields_is_refused(async_client, body):
     ],
     ids=ascii,
 )
-async def test_a_change_of_wrong_fields_is_refused(async_client, body):
+async def test_R_7_a_change_of_wrong_fields_is_refused(async_client, body):
     before = await stored()
     answer = await async_client.patch(f"{SESSIONS}/mine", body, content_type="application/json")
     assert is_problem(answer, 422)
@@ -158,7 +158,7 @@ async def test_a_change_of_wrong_fields_is_refused(async_client, body):
     ],
     ids=lambda body: ascii(body)[:40],
 )
-async def test_a_message_with_wrong_fields_is_refused(async_client, body):
+async def test_R_7_M_13_a_message_with_wrong_fields_is_refused(async_client, body):
     answer = await async_client.post(MESSAGES, body, content_type="application/json")
     assert is_problem(answer, 422)
     assert (await Message.objects.acount(), await Run.objects.acount()) == (0, 0)
@@ -177,7 +177,7 @@ async def test_a_message_as_long_as_allowed_is_taken(async_client, redis):
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 3 * 1024 * 1024])
-async def test_a_body_of_more_than_a_megabyte_is_refused(async_client, size):
+async def test_R_1_a_body_of_more_than_a_megabyte_is_refused(async_client, size):
     body = json.dumps({"text": "x" * size})
     answer = await async_client.post(MESSAGES, body, content_type="application/json")
     assert is_problem(answer, 400, 413)
@@ -189,7 +189,7 @@ async def test_a_body_of_more_than_a_megabyte_is_refused(async_client, size):
     ["0", "-1", "99999999999999999999", "1 OR 1=1", "%00", "%ff", "%F0%9F%98%80", "a%0Ab", "Mine"],
 )
 @pytest.mark.parametrize("path", ["", "/messages", "/costs", "/events"])
-async def test_an_id_of_no_session_is_not_found(async_client, session_id, path):
+async def test_R_5_an_id_of_no_session_is_not_found(async_client, session_id, path):
     answer = await async_client.get(f"{SESSIONS}/{session_id}{path}")
     assert is_problem(answer, 404)
     assert answer.json()["code"] == "unknown_session"
@@ -198,7 +198,7 @@ async def test_an_id_of_no_session_is_not_found(async_client, session_id, path):
 @pytest.mark.parametrize(
     "run_id", ["0", "-1", "99999999999999999999", "1 OR 1=1", "%00", "%ff", "x" * 1000]
 )
-async def test_an_id_of_no_run_is_not_found(async_client, run_id):
+async def test_R_5_an_id_of_no_run_is_not_found(async_client, run_id):
     found = await async_client.get(f"/api/runs/{run_id}")
     assert is_problem(found, 404)
     cancelled = await async_client.post(f"/api/runs/{run_id}/cancel")
@@ -209,7 +209,7 @@ async def test_an_id_of_no_run_is_not_found(async_client, run_id):
     "path",
     ["/api/nothing", f"{SESSIONS}/", f"{SESSIONS}/../../etc/passwd", f"{SESSIONS}/..%2F..%2Fetc"],
 )
-async def test_a_path_that_is_none_is_not_found(async_client, path):
+async def test_R_5_a_path_that_is_none_is_not_found(async_client, path):
     assert is_problem(await async_client.get(path), 404)
 
 
@@ -230,18 +230,20 @@ async def test_a_path_that_is_none_is_not_found(async_client, path):
         ("FROBNICATE", SESSIONS, {"GET", "POST"}),
     ],
 )
-async def test_a_method_that_a_path_does_not_have_is_refused(async_client, method, path, allowed):
+async def test_R_10_a_method_that_a_path_does_not_have_is_refused(
+    async_client, method, path, allowed
+):
     answer = await async_client.generic(method, path)
     assert answer.status_code == 405
     assert set(answer["Allow"].split(", ")) == allowed
     assert await ChatSession.objects.acount() == 1
 
 
-async def test_a_refused_method_is_answered_like_any_other_refusal(async_client):
+async def test_R_10_a_refused_method_is_answered_like_any_other_refusal(async_client):
     assert is_problem(await async_client.put(SESSIONS), 405)
 
 
-async def test_a_method_cannot_be_overridden_by_a_header(async_client):
+async def test_R_10_a_method_cannot_be_overridden_by_a_header(async_client):
     answer = await async_client.post(
         SESSIONS,
         {"session_id": "new"},
@@ -254,7 +256,7 @@ async def test_a_method_cannot_be_overridden_by_a_header(async_client):
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
 )
-async def test_another_content_type_is_read_as_json_or_refused(async_client, content_type):
+async def test_R_1_another_content_type_is_read_as_json_or_refused(async_client, content_type):
     answer = await async_client.generic(
         "POST", SESSIONS, b'{"session_id": "new"}', content_type=content_type
     )

@@ -25,12 +25,12 @@ def mine(transactional_db):
 
 @pytest.mark.parametrize("limit", ["-1", "0", "101", "1e9", "abc", "1.5", "", "%00"])
 @pytest.mark.parametrize("path", [SESSIONS, MESSAGES])
-async def test_a_limit_that_is_no_number_from_1_to_100_is_refused(async_client, path, limit):
+async def test_R_3_a_limit_that_is_no_number_from_1_to_100_is_refused(async_client, path, limit):
     assert is_problem(await async_client.get(f"{path}?limit={limit}"), 422)
 
 
 @pytest.mark.parametrize("before", ["-1", str(2**63), str(2**70), "abc", "1.5", "", "%00", "null"])
-async def test_a_place_that_is_none_is_refused(async_client, before):
+async def test_R_3_a_place_that_is_none_is_refused(async_client, before):
     assert is_problem(await async_client.get(f"{MESSAGES}?before={before}"), 422)
 
 
@@ -61,14 +61,14 @@ def cursor(value):
     ],
     ids=lambda text: ascii(text)[:30],
 )
-async def test_a_cursor_that_is_none_of_ours_is_refused(async_client, wrong):
+async def test_R_3_a_cursor_that_is_none_of_ours_is_refused(async_client, wrong):
     answer = await async_client.get(SESSIONS, {"cursor": wrong})
     assert is_problem(answer, 400)
     assert answer.json()["code"] == "invalid_cursor"
 
 
 @pytest.mark.parametrize("key", [2**63, 2**70, -(2**70)])
-async def test_a_cursor_with_a_number_beyond_every_key_gives_a_page(async_client, key):
+async def test_R_3_a_cursor_with_a_number_beyond_every_key_gives_a_page(async_client, key):
     answer = await async_client.get(
         SESSIONS, {"cursor": cursor(["2026-01-01T00:00:00+00:00", key])}
     )

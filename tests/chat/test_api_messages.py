@@ -122,7 +122,7 @@ async def test_the_same_key_gives_the_same_answer_after_the_default_model_change
 @pytest.mark.parametrize(
     "change", [{"text": "Ho"}, {"if_running": "enqueue"}], ids=["text", "if_running"]
 )
-async def test_the_same_key_for_another_request_is_refused(async_client, mine, redis, change):
+async def test_R_6_the_same_key_for_another_request_is_refused(async_client, mine, redis, change):
     await send(async_client, "Hi", key="k1")
     refused = await send(async_client, **({"text": "Hi", "key": "k1"} | change))
     assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
@@ -143,7 +143,7 @@ async def test_a_key_belongs_to_its_session(async_client, mine, redis):
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 201, "x" * 10_000, "é", "a\tb"], ids=ascii)
-async def test_a_key_with_other_characters_is_refused(async_client, mine, key):
+async def test_R_6_a_key_with_other_characters_is_refused(async_client, mine, key):
     refused = await async_client.post(
         PATH, {"text": "Hi"}, content_type="application/json", headers={"Idempotency-Key": key}
     )
@@ -151,7 +151,7 @@ async def test_a_key_with_other_characters_is_refused(async_client, mine, key):
     assert not await Run.objects.aexists()
 
 
-async def test_twenty_parallel_requests_with_one_key_are_one_run(async_client, mine, ringing):
+async def test_R_6_twenty_parallel_requests_with_one_key_are_one_run(async_client, mine, ringing):
     answers = await asyncio.gather(*(send(async_client, key="k1") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.content for answer in answers}) == 1

@@ -30,19 +30,19 @@ def test_a_server_that_asks_who_is_there_is_fine(env):
         ("allowed_hosts", (), "chat.E003"),
     ],
 )
-def test_what_would_expose_everything_is_refused(env, name, value, code):
+def test_C_8_what_would_expose_everything_is_refused(env, name, value, code):
     setattr(env, name, value)
     found = checks.check_access()
     assert [message.id for message in found] == [code]
     assert found[0].hint
 
 
-def test_an_unknown_provider_is_named_with_those_that_are_known(env):
+def test_C_2_an_unknown_provider_is_named_with_those_that_are_known(env):
     env.llm_provider = "nope"
     assert checks.check_provider()[0].id == "chat.E004"
 
 
-def test_a_provider_without_its_key_is_a_warning(settings):
+def test_C_8_a_provider_without_its_key_is_a_warning(settings):
     settings.ENV.llm_provider = "openai"
     try:
         assert checks.check_provider()[0].id == "chat.W001"

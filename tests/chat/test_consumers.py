@@ -228,7 +228,7 @@ async def test_the_socket_of_a_deleted_session_is_closed(mine, monkeypatch):
         assert await socket.close_code() == 4404
 
 
-async def test_the_last_of_several_positions_counts(mine, ringing):
+async def test_WS_30_the_last_of_several_positions_counts(mine, ringing):
     async with Socket() as socket:
         await socket.say(SHORT)
         await socket.until(*TERMINAL)

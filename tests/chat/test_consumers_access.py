@@ -70,12 +70,12 @@ def charlies_cookie(cookie_of):
     return cookie_of("charlie")
 
 
-async def test_ws_18_who_is_not_logged_in_is_told_so(alices_cookie):
+async def test_WS_18_who_is_not_logged_in_is_told_so(alices_cookie):
     for headers in ((), [(b"cookie", b"sessionid=x")], [(b"cookie", b"\xff=;;;")]):
         assert await closing("/ws/sessions/alices", headers) == consumers.NOT_ALLOWED == 4401
 
 
-async def test_ws_20_another_s_session_is_like_one_that_does_not_exist(
+async def test_WS_20_another_s_session_is_like_one_that_does_not_exist(
     alices_cookie, charlies_cookie
 ):
     closed = []
@@ -89,7 +89,7 @@ async def test_ws_20_another_s_session_is_like_one_that_does_not_exist(
 
 
 @pytest.mark.parametrize("ending", ["logout", "disabled", "password"])
-async def test_ws_33_a_socket_is_closed_when_its_login_has_ended(
+async def test_WS_33_a_socket_is_closed_when_its_login_has_ended(
     alices_cookie, monkeypatch, ending
 ):
     monkeypatch.setattr(reading, "CHECK_LOGIN_EVERY_S", 0.05)
@@ -116,7 +116,7 @@ async def test_the_owner_s_socket_works(alices_cookie):
         *("ws://testserver", "http://testserver.", "http://TESTSERVER.evil.example"),
     ],
 )
-async def test_ws_22_and_25_a_page_of_another_site_is_refused(origin):
+async def test_WS_22_WS_25_a_page_of_another_site_is_refused(origin):
     assert not await is_let_in([(b"origin", origin.encode("latin-1"))])
 
 
@@ -129,7 +129,7 @@ async def test_ws_22_and_25_a_page_of_another_site_is_refused(origin):
         (b"https://testserver:8443", "wss"),
     ],
 )
-async def test_ws_23_another_port_or_scheme_is_another_site(origin, scheme):
+async def test_WS_23_another_port_or_scheme_is_another_site(origin, scheme):
     assert not await is_let_in([(b"origin", origin)], scheme=scheme)
 
 
@@ -150,5 +150,5 @@ async def test_a_page_that_the_operator_names_is_let_in(settings):
     assert await is_let_in([(b"origin", b"https://app.example")])
 
 
-async def test_ws_24_a_program_without_an_origin_is_let_in():
+async def test_WS_24_a_program_without_an_origin_is_let_in():
     assert await is_let_in()

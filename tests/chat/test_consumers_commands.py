@@ -11,7 +11,7 @@ from tests.chat.test_consumers import LONG, SHORT, TERMINAL, Socket, joined
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def test_ws_27_a_cancel_with_nothing_running_does_nothing(mine, ringing):
+async def test_WS_27_a_cancel_with_nothing_running_does_nothing(mine, ringing):
     async with Socket() as socket:
         await socket.send("cancel_run")
         assert await socket.has_nothing()
@@ -20,7 +20,7 @@ async def test_ws_27_a_cancel_with_nothing_running_does_nothing(mine, ringing):
 
 
 @pytest.mark.parametrize("is_named", [True, False])
-async def test_ws_27_a_cancel_stops_the_run_once_however_often_it_is_sent(mine, ringing, is_named):
+async def test_WS_27_a_cancel_stops_the_run_once_however_often_it_is_sent(mine, ringing, is_named):
     async with Socket() as socket:
         await socket.say(LONG)
         run_id = (await socket.until("text.delta"))[-1]["run_id"]
@@ -33,7 +33,7 @@ async def test_ws_27_a_cancel_stops_the_run_once_however_often_it_is_sent(mine, 
     await database.read(invariants.check_session, mine)
 
 
-async def test_ws_27_a_cancel_right_behind_its_message_stops_it(mine, ringing):
+async def test_WS_27_a_cancel_right_behind_its_message_stops_it(mine, ringing):
     async with Socket() as socket:
         for _ in range(5):
             await socket.say("[[tokens=200 delay_ms=2]]")
@@ -44,14 +44,14 @@ async def test_ws_27_a_cancel_right_behind_its_message_stops_it(mine, ringing):
 
 
 @pytest.mark.parametrize("run_id", ["00000000-0000-4000-8000-000000000000", "x", "a\0b", ""])
-async def test_ws_27_a_cancel_of_an_unknown_run_is_refused(mine, redis, run_id):
+async def test_WS_27_a_cancel_of_an_unknown_run_is_refused(mine, redis, run_id):
     async with Socket() as socket:
         await socket.send("cancel_run", run_id=run_id)
         frame = await socket.frame(timeout_s=1)
         assert (frame["type"], frame["code"]) == ("refused", "unknown_run")
 
 
-async def test_ws_27_a_cancel_of_a_run_of_another_session_is_refused(mine, ringing):
+async def test_WS_27_a_cancel_of_a_run_of_another_session_is_refused(mine, ringing):
     other = await ChatSession.objects.acreate(owner_key="open", session_id="other")
     started = await runs.start(
         other, runs.SendMessage(text="[[tokens=30 delay_ms=1]]"), model="scripted:demo"
@@ -63,7 +63,7 @@ async def test_ws_27_a_cancel_of_a_run_of_another_session_is_refused(mine, ringi
 
 
 @pytest.mark.parametrize("spelled", [str.upper, lambda text: text.replace("-", "")], ids=[1, 2])
-async def test_ws_27_a_cancel_may_spell_the_run_s_id_in_another_way(mine, ringing, spelled):
+async def test_WS_27_a_cancel_may_spell_the_run_s_id_in_another_way(mine, ringing, spelled):
     async with Socket() as socket:
         await socket.say("[[tokens=400 delay_ms=4]]")
         run_id = (await socket.until("text.delta"))[-1]["run_id"]
@@ -71,7 +71,7 @@ async def test_ws_27_a_cancel_may_spell_the_run_s_id_in_another_way(mine, ringin
         assert (await socket.until("refused", *TERMINAL))[-1]["type"] != "run.finished"
 
 
-async def test_ws_28_a_message_during_a_run_is_refused(mine, ringing):
+async def test_WS_28_a_message_during_a_run_is_refused(mine, ringing):
     async with Socket() as socket:
         await socket.say(LONG)
         await socket.until("text.delta")
@@ -87,7 +87,7 @@ async def test_ws_28_a_message_during_a_run_is_refused(mine, ringing):
     assert await Run.objects.acount() == 1
 
 
-async def test_ws_28_an_interrupt_ends_the_old_run_before_the_new_one_starts(mine, ringing):
+async def test_WS_28_an_interrupt_ends_the_old_run_before_the_new_one_starts(mine, ringing):
     async with Socket() as socket:
         await socket.say(LONG)
         await socket.until("text.delta")
@@ -108,7 +108,7 @@ async def test_messages_that_are_sent_at_once_are_answered_in_their_order(mine, 
     assert [question.parts[0]["text"] async for question in questions] == wanted
 
 
-async def test_ws_29_a_key_sent_twice_is_one_run_also_on_two_sockets_at_once(mine, ringing):
+async def test_WS_29_a_key_sent_twice_is_one_run_also_on_two_sockets_at_once(mine, ringing):
     async with Socket("?after=0") as one, Socket("?after=0") as other:
         for _ in range(3):
             for socket in (one, other):

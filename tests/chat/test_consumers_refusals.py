@@ -62,40 +62,40 @@ async def closing(path="/ws/sessions/mine", headers=(), **scope):
     return closed["code"]
 
 
-async def test_ws_1_broken_json_is_refused():
+async def test_WS_1_broken_json_is_refused():
     assert await refusal("{nope") == "invalid_json"
 
 
-async def test_ws_2_an_empty_frame_is_refused():
+async def test_WS_2_an_empty_frame_is_refused():
     assert await refusal("") == "invalid_json"
 
 
 @pytest.mark.parametrize("data", [b'{"type": "send_message", "text": "x"}', b"\xff\xfe", b""])
-async def test_ws_3_and_4_a_binary_frame_is_refused(data):
+async def test_WS_3_WS_4_a_binary_frame_is_refused(data):
     assert await refusal(data=data) == "binary_frame"
 
 
 @pytest.mark.parametrize("text", ["null", "1", '"x"', "[]", "true"])
-async def test_ws_5_what_is_no_object_is_refused(text):
+async def test_WS_5_what_is_no_object_is_refused(text):
     assert await refusal(text) == "invalid_command"
 
 
 @pytest.mark.parametrize("text", [{"a": 1}, 123, None, ["a"], True])
-async def test_ws_6_a_text_that_is_none_is_refused(text):
+async def test_WS_6_a_text_that_is_none_is_refused(text):
     assert await refusal(json.dumps({"type": "send_message", "text": text})) == "invalid_command"
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\u200b\u2060\ufeff", "\0", "\n\t"], ids=ascii)
-async def test_ws_7_an_empty_message_is_refused(text):
+async def test_WS_7_an_empty_message_is_refused(text):
     assert await refusal(json.dumps({"type": "send_message", "text": text})) == "invalid_command"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_ws_8_a_number_that_is_none_is_refused(number):
+async def test_WS_8_a_number_that_is_none_is_refused(number):
     assert await refusal(f'{{"type": "send_message", "text": {number}}}') == "invalid_json"
 
 
-async def test_ws_9_the_same_key_twice_is_refused():
+async def test_WS_9_the_same_key_twice_is_refused():
     text = '{"type": "cancel_run", "type": "send_message", "text": "x"}'
     assert await refusal(text) == "invalid_json"
 
@@ -103,15 +103,15 @@ async def test_ws_9_the_same_key_twice_is_refused():
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"a":' * 20_000, '{"type": ' + "[" * 50 + "]" * 50 + "}"], ids=range(3)
 )
-async def test_ws_10_deep_nesting_is_refused(text):
+async def test_WS_10_deep_nesting_is_refused(text):
     assert await refusal(text) == "invalid_json"
 
 
-async def test_ws_11_a_number_of_5000_digits_is_refused():
+async def test_WS_11_a_number_of_5000_digits_is_refused():
     assert await refusal('{"type": ' + "9" * 5000 + "}") == "invalid_json"
 
 
-async def test_ws_12_a_nul_is_dropped_before_the_database():
+async def test_WS_12_a_nul_is_dropped_before_the_database():
     wire = wire_to()
     await wire.connect(timeout=5)
     await wire.send_json_to({"type": "send_message", "text": "a\0b"})
@@ -121,19 +121,19 @@ async def test_ws_12_a_nul_is_dropped_before_the_database():
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '"a\\udc00"', '"\ud800"'], ids=range(3))
-async def test_ws_13_half_of_a_surrogate_pair_is_refused(text):
+async def test_WS_13_half_of_a_surrogate_pair_is_refused(text):
     assert await refusal(f'{{"type": "send_message", "text": {text}}}') == "invalid_json"
 
 
 @pytest.mark.parametrize(
     ("size", "code"), [(32 * 1024 + 1, "invalid_command"), (1024 * 1024, "too_large")]
 )
-async def test_ws_14_a_message_that_is_too_long_is_refused(size, code):
+async def test_WS_14_a_message_that_is_too_long_is_refused(size, code):
     assert await refusal(json.dumps({"type": "send_message", "text": "x" * size})) == code
 
 
 @pytest.mark.parametrize("kind", ["frobnicate", "", None, 7, {"a": 1}, "<script>", "x" * 10_000])
-async def test_ws_16_an_unknown_type_is_refused(kind):
+async def test_WS_16_an_unknown_type_is_refused(kind):
     assert await refusal(json.dumps({"type": kind})) == "unknown_type"
 
 
@@ -144,7 +144,7 @@ async def test_ws_16_an_unknown_type_is_refused(kind):
         *("__class__", "_private", "_follow", "__call__", "events", "close"),
     ],
 )
-async def test_ws_17_a_type_never_names_something_inside(kind):
+async def test_WS_17_a_type_never_names_something_inside(kind):
     assert await refusal(json.dumps({"type": kind, "text": "x"})) == "unknown_type"
 
 
@@ -178,7 +178,7 @@ async def test_a_model_that_cannot_be_used_is_refused():
     ],
     ids=lambda text: text[:20],
 )
-async def test_ws_21_an_id_of_no_session_is_closed_as_unknown(session_id):
+async def test_WS_21_an_id_of_no_session_is_closed_as_unknown(session_id):
     assert await closing(f"/ws/sessions/{session_id}") == consumers.UNKNOWN_SESSION == 4404
     assert await ChatSession.objects.acount() == 1
 
@@ -194,7 +194,7 @@ async def test_ws_21_an_id_of_no_session_is_closed_as_unknown(session_id):
         "/ws/sessions/a/b",
     ],
 )
-async def test_ws_26_an_unknown_path_is_refused_without_a_failure(path):
+async def test_WS_26_an_unknown_path_is_refused_without_a_failure(path):
     wire = wire_to(path)
     assert (await wire.connect(timeout=5))[0] is False
     await wire.wait(timeout=5)
@@ -208,15 +208,15 @@ async def test_ws_26_an_unknown_path_is_refused_without_a_failure(path):
     ],
     ids=lambda text: text[:20],
 )
-async def test_ws_30_a_position_that_is_none_is_refused(after):
+async def test_WS_30_a_position_that_is_none_is_refused(after):
     assert await closing(f"/ws/sessions/mine?after={after}") == consumers.INVALID_REQUEST == 4400
 
 
-async def test_ws_30_a_position_in_bytes_that_are_no_text_is_refused():
+async def test_WS_30_a_position_in_bytes_that_are_no_text_is_refused():
     assert await closing(query_string=b"after=1\xff") == 4400
 
 
-async def test_what_is_sent_to_a_socket_that_is_being_closed_is_not_stored():
+async def test_WS_18_what_is_sent_to_a_socket_that_is_being_closed_is_not_stored():
     wire = wire_to("/ws/sessions/nobodys")
     await wire.connect(timeout=5)
     await wire.send_json_to({"type": "send_message", "text": "x"})

@@ -63,7 +63,7 @@ def test_an_answer_with_a_tool_keeps_call_and_result_as_parts(worker, session):
     invariants.check_session(session)
 
 
-def test_a_tool_that_fails_is_told_and_the_answer_goes_on(worker, session):
+def test_M_8_a_tool_that_fails_is_told_and_the_answer_goes_on(worker, session):
     run = execute(worker, session, '[[tool=calculator args={"expression":"1/0"} delay_ms=0]]')
     assert run.status == "finished"
     failed = [e.event for e in driving.log_of(session) if e.type == "tool.failed"]

@@ -191,7 +191,7 @@ async def test_a_stream_goes_on_after_a_position(mine, ringing, name):
         assert (await stream.log())[0]["seq"] == 6
 
 
-async def test_the_header_wins_over_the_query_and_the_query_over_after(mine, ringing):
+async def test_S_6_the_header_wins_over_the_query_and_the_query_over_after(mine, ringing):
     await finished(mine)
     channel = f"mine.{mine.epoch}"
     query = f"?lastEventId={channel}:7&after=3"
@@ -215,7 +215,9 @@ async def test_a_stream_that_is_cut_again_and_again_tells_everything_once(mine, 
 
 
 @pytest.mark.parametrize("session_id", ["a:b", "a@b", "a~b", "a.b", ":", "x" * 128])
-async def test_a_client_comes_back_with_the_id_it_was_given(transactional_db, ringing, session_id):
+async def test_S_9_a_client_comes_back_with_the_id_it_was_given(
+    transactional_db, ringing, session_id
+):
     made = await ChatSession.objects.acreate(owner_key="open", session_id=session_id)
     async with Stream("?after=0", session_id=session_id) as stream:
         await start(made)
@@ -258,7 +260,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("text", NASTY, ids=ascii)
-async def test_s_13_no_text_can_forge_an_event(mine, ringing, text):
+async def test_S_13_no_text_can_forge_an_event(mine, ringing, text):
     script = json.dumps(text)
     await finished(mine, f"[[text={script} delay_ms=0]]")
     async with Stream("?after=0") as stream:

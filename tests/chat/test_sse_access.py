@@ -75,7 +75,7 @@ async def test_an_administrator_follows_a_session_where_all_callers_are_one(
         assert stream.status == 200
 
 
-async def test_s_5_another_s_session_is_not_found(hers, charlies_cookie):
+async def test_S_5_another_s_session_is_not_found(hers, charlies_cookie):
     place = f"hers.{hers.epoch}:0"
     for query in ("", "?after=0", f"?lastEventId={place}"):
         async with Stream(query, session_id="hers", cookie=charlies_cookie) as stream:

@@ -41,12 +41,12 @@ NO_NUMBERS = ["abc", "1.5", "１", " 1", "1 ", "-5", "+5", "1_0", "", "9" * 23, 
 
 
 @pytest.mark.parametrize("number", [n for n in NO_NUMBERS if n.isascii()])
-async def test_s_1_and_2_an_id_of_ours_without_a_number_is_refused(number):
+async def test_S_1_S_2_an_id_of_ours_without_a_number_is_refused(number):
     assert await is_refused(last_event_id=f"{OURS}:{number}")
 
 
 @pytest.mark.parametrize("number", NO_NUMBERS)
-async def test_s_1_and_2_a_query_of_ours_without_a_number_is_refused(number):
+async def test_S_1_S_2_a_query_of_ours_without_a_number_is_refused(number):
     assert await is_refused(f"?lastEventId={quote(f'{OURS}:{number}')}")
 
 
@@ -56,14 +56,14 @@ async def test_a_position_in_the_query_that_is_no_number_is_refused(after):
 
 
 @pytest.mark.parametrize("place", ["a:b:c", "nocolon", "x" * 7000, ":" * 100, "error", ","])
-async def test_s_3_and_8_an_id_of_another_shape_is_refused(place):
+async def test_S_3_S_8_an_id_of_another_shape_is_refused(place):
     assert await is_refused(last_event_id=place)
 
 
 @pytest.mark.parametrize(
     "place", ["x:abc", "x:1.5", "x:-5", "x:" + "9" * 23, "mine.ffffffff:1", "mine:1", "other.1:2"]
 )
-async def test_s_1_and_5_an_id_of_another_log_begins_anew(mine, place):
+async def test_S_1_S_5_an_id_of_another_log_begins_anew(mine, place):
     await start(mine, "Hi")
     await Run.objects.aupdate(status="finished", ended_at=timezone.now())
     async with Stream(last_event_id=place) as stream:
@@ -75,7 +75,7 @@ async def test_s_1_and_5_an_id_of_another_log_begins_anew(mine, place):
         assert await stream.has_nothing()
 
 
-async def test_s_5_an_id_of_another_session_tells_nothing_of_that_session():
+async def test_S_5_an_id_of_another_session_tells_nothing_of_that_session():
     other = await ChatSession.objects.acreate(owner_key="user:1", session_id="other", epoch="x")
     await runs.start(other, SendMessage(text="Secret"), model="scripted:demo")
     async with Stream(last_event_id="other.x:0") as stream:
@@ -91,7 +91,7 @@ async def test_an_id_among_those_of_other_channels_counts(mine):
 
 
 @pytest.mark.parametrize("meta", ["garbage", "a.b.c", "%00", "eyJhbGciOiJub25lIn0.e30."])
-async def test_s_16_a_signed_token_that_is_none_is_not_looked_at(meta):
+async def test_S_16_a_signed_token_that_is_none_is_not_looked_at(meta):
     assert await is_fresh(f"?es-meta={meta}")
 
 
@@ -100,23 +100,23 @@ async def test_what_only_a_proxy_of_django_eventstream_asks_is_not_looked_at(que
     assert await is_fresh(query)
 
 
-async def test_s_17_a_channel_in_the_query_is_not_looked_at():
+async def test_S_17_a_channel_in_the_query_is_not_looked_at():
     await ChatSession.objects.acreate(owner_key="user:1", session_id="other", epoch="x")
     assert await is_fresh("?channel=other.x")
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "text/html", ""])
-async def test_s_10_a_stream_is_a_stream_whatever_is_accepted(accept):
+async def test_S_10_a_stream_is_a_stream_whatever_is_accepted(accept):
     assert await is_fresh(accept=accept)
 
 
-async def test_s_12_a_head_is_refused():
+async def test_S_12_a_head_is_refused():
     async with Stream(method="HEAD") as stream:
         assert stream.status == 405
     assert not await Run.objects.aexists()
 
 
-async def test_s_19_a_stream_is_neither_cut_nor_compressed():
+async def test_S_19_a_stream_is_neither_cut_nor_compressed():
     async with Stream(range="bytes=0-10", accept_encoding="gzip, br") as stream:
         assert stream.status == 200
         assert "Content-Encoding" not in stream.headers

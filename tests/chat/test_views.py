@@ -43,7 +43,7 @@ async def test_the_page_lets_nothing_run_that_is_not_a_file_of_ours(async_client
         assert not forbidden.findall(page), forbidden.findall(page)
 
 
-async def test_the_page_comes_with_the_headers_of_a_careful_site(async_client):
+async def test_A_8_the_page_comes_with_the_headers_of_a_careful_site(async_client):
     answer = await async_client.get("/")
     assert answer["X-Frame-Options"] == "DENY"
     assert answer["X-Content-Type-Options"] == "nosniff"
@@ -110,7 +110,7 @@ async def test_a_process_without_redis_is_not_ready_and_says_so(async_client, re
     assert (answer.status_code, answer.json()) == (503, {"status": "down", "parts": parts})
 
 
-async def test_a_process_without_a_database_is_not_ready_and_says_no_more(
+async def test_R_21_a_process_without_a_database_is_not_ready_and_says_no_more(
     async_client, redis, monkeypatch
 ):
     def fail():
@@ -192,7 +192,7 @@ async def test_the_description_has_the_key_of_a_message(description):
     assert {"202", "409", "422"} <= {str(status) for status in send["responses"]}
 
 
-async def test_the_docs_need_no_other_host(async_client):
+async def test_R_21_the_docs_need_no_other_host(async_client):
     answer = await async_client.get("/docs")
     page = answer.content.decode()
     assert answer.status_code == 200

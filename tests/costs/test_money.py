@@ -60,6 +60,6 @@ def test_an_unknown_amount_stays_unknown():
 
 
 @pytest.mark.parametrize("price", ["-1", "NaN", "Infinity"])
-def test_what_is_no_price_is_refused(price):
+def test_C_7_what_is_no_price_is_refused(price):
     with pytest.raises(ValueError, match="no price"):
         money.rate_pico(Decimal(price))

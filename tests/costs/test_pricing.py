@@ -22,7 +22,7 @@ def test_a_call_is_charged_class_by_class():
     assert price.total_pico(usage) == 36 * 150_000 + 64 * 75_000 + 10 * 600_000
 
 
-def test_an_unknown_model_has_no_price_and_not_a_price_of_zero():
+def test_C_7_an_unknown_model_has_no_price_and_not_a_price_of_zero():
     assert pricing.list_price(provider="openai", model="no-such-model", at=NOW) is None
 
 

@@ -100,7 +100,7 @@ def test_an_empty_stream_is_no_answer(client: Client) -> None:
     check_ended(client, run, code="truncated")
 
 
-def test_nothing_secret_gets_out(client: Client, product: Product) -> None:
+def test_M_11_nothing_secret_gets_out(client: Client, product: Product) -> None:
     seen: list[Any] = []
     for fault in ("fault=401", "fault=400", "fault=500", "rst@1", "err@1"):
         run = client.ask(f"[[fake tokens=3 {fault}]]")

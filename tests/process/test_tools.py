@@ -67,7 +67,7 @@ def test_several_calls_at_once(client: Client, provider: FakeProvider) -> None:
         "tool=calculator args='not JSON'",
     ],
 )
-def test_a_wrong_call_is_told_to_the_model(
+def test_M_4_M_5_M_9_a_wrong_call_is_told_to_the_model(
     client: Client, provider: FakeProvider, wish: str
 ) -> None:
     run, events = ask(client, wish)
@@ -78,7 +78,7 @@ def test_a_wrong_call_is_told_to_the_model(
     assert [m["tool_call_id"] for m in sent] == [failed["tool_call_id"]]
 
 
-def test_each_of_several_calls_is_answered_also_a_malformed_one(
+def test_M_9_each_of_several_calls_is_answered_also_a_malformed_one(
     client: Client, provider: FakeProvider
 ) -> None:
     ask(client, """tool=calculator args={"expression":"1+1"} tool=calculator args='not JSON'""")
@@ -90,7 +90,9 @@ def test_each_of_several_calls_is_answered_also_a_malformed_one(
     assert sorted(answered) == sorted(called)
 
 
-def test_a_model_that_only_calls_tools_is_stopped(client: Client, provider: FakeProvider) -> None:
+def test_M_9_a_model_that_only_calls_tools_is_stopped(
+    client: Client, provider: FakeProvider
+) -> None:
     before = len(provider.requests)
     run, events = ask(client, 'tool=calculator args={"expression":"1+1"} tool_forever=1')
     assert (run["status"], run["error"]["code"]) == ("failed", "step_limit")

@@ -60,7 +60,7 @@ def refusal(received: bytes) -> Json:
     ],
     ids=["utf-8", "opcode", "long-ping", "continuation", "unmasked", "close-reason", "too-big"],
 )
-def test_a_broken_frame_ends_its_own_socket_only(
+def test_WS_4_WS_14_WS_15_a_broken_frame_ends_its_own_socket_only(
     sock: socket.socket, bystander: Socket, data: bytes
 ) -> None:
     with suppress(ConnectionError):
@@ -122,7 +122,7 @@ def test_a_message_in_fragments_is_one_message(sock: socket.socket) -> None:
     ],
     ids=["handshake", "request", "body", "tls", "lines", "long-path", "length"],
 )
-def test_a_request_that_is_broken_off_disturbs_nobody(
+def test_R_1_WS_37_a_request_that_is_broken_off_disturbs_nobody(
     product: Product, bystander: Socket, data: bytes
 ) -> None:
     with raw.connected(product.port) as connection:
@@ -131,7 +131,9 @@ def test_a_request_that_is_broken_off_disturbs_nobody(
         raw.read_to_close(connection)
 
 
-def test_many_unfinished_handshakes_disturb_nobody(product: Product, bystander: Socket) -> None:
+def test_WS_37_many_unfinished_handshakes_disturb_nobody(
+    product: Product, bystander: Socket
+) -> None:
     begun = []
     try:
         for _ in range(200):
@@ -157,7 +159,7 @@ def test_a_socket_that_cannot_be_served_is_told_why(product: Product, path: str,
     assert int.from_bytes(received[2:4], "big") == code
 
 
-def test_rest_refuses_a_body_that_is_too_long(client: Client, bystander: Socket) -> None:
+def test_R_1_R_20_rest_refuses_a_body_that_is_too_long(client: Client, bystander: Socket) -> None:
     path = f"/api/sessions/{client.new_session()}/messages"
     assert client.http.post(path, json={"text": "x" * 40_000}).status_code == 422
     assert client.http.post(path, json={"text": "x" * TWO_MEGABYTES}).status_code in (413, 422)
@@ -167,7 +169,7 @@ def test_rest_refuses_a_body_that_is_too_long(client: Client, bystander: Socket)
 
 
 @pytest.mark.parametrize("body", [b"[", b"\xff", b'{"text":"a","text":"b"}', b'{"text":NaN}'])
-def test_rest_says_that_a_body_is_no_json(client: Client, body: bytes) -> None:
+def test_R_1_rest_says_that_a_body_is_no_json(client: Client, body: bytes) -> None:
     path = f"/api/sessions/{client.new_session()}/messages"
     headers = {"Content-Type": "application/json"}
     answer = client.http.post(path, content=body, headers=headers)

@@ -43,7 +43,7 @@ def test_the_port_may_be_a_list(monkeypatch):
         ("LOG_FORMAT", "xml"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(monkeypatch, name, value):
+def test_C_2_a_wrong_value_is_refused_by_its_name(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=f"(?i){name}"):
         Environment()
@@ -71,6 +71,6 @@ def test_the_secret_key_is_made_once_and_kept(monkeypatch, tmp_path):
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
-def test_a_key_is_not_shown(monkeypatch):
+def test_C_4_C_8_a_key_is_not_shown(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
     assert "very-secret" not in repr(Environment())

@@ -11,12 +11,12 @@ def record(message, *arguments):
 
 
 @pytest.mark.parametrize("evil", ["a\nb", "a\x1b[31mb", "a\x00b", "a\u202eb", "a\rb"])
-def test_content_cannot_forge_a_line_or_a_colour(evil):
+def test_M_2_content_cannot_forge_a_line_or_a_colour(evil):
     line = TextFormatter().format(record("said %s", evil))
     assert line.isprintable()
 
 
-def test_a_json_line_is_json_whatever_it_says():
+def test_M_2_a_json_line_is_json_whatever_it_says():
     line = JsonFormatter().format(record('quote " and \n newline'))
     assert json.loads(line)["message"] == 'quote " and \n newline'
     assert "\n" not in line

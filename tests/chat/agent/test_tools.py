@@ -22,7 +22,7 @@ calculator, clock = TOOLS["calculator"], TOOLS["clock"]
         ("10**20", "100000000000000000000"),
     ],
 )
-def test_the_calculator_calculates(expression, result):
+def test_M_3_the_calculator_calculates(expression, result):
     assert calculator.invoke({"expression": expression}) == result
 
 
@@ -56,7 +56,7 @@ def test_the_calculator_calculates(expression, result):
         "1, 2",
     ],
 )
-def test_everything_else_is_an_error_that_the_model_can_read(expression):
+def test_M_3_everything_else_is_an_error_that_the_model_can_read(expression):
     started_at = time.process_time()
     with pytest.raises(ToolException):
         calculator.invoke({"expression": expression})
@@ -69,6 +69,6 @@ def test_the_clock_tells_the_time_of_a_zone():
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Land", "../../etc/passwd", "a\0b", ""])
-def test_a_zone_that_does_not_exist_is_an_error(zone):
+def test_M_5_a_zone_that_does_not_exist_is_an_error(zone):
     with pytest.raises(ToolException, match="no time zone"):
         clock.invoke({"time_zone": zone})

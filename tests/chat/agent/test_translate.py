@@ -56,7 +56,7 @@ def test_a_tool_s_result_is_told_once_although_it_comes_twice():
     assert told == [pieces.ToolResult("1", "42"), pieces.StepCompleted("tools")]
 
 
-def test_a_very_long_result_is_shortened_and_says_so():
+def test_M_8_a_very_long_result_is_shortened_and_says_so():
     message = ToolMessage("x" * 100_000, tool_call_id="1")
     (told,) = Translator().translate("messages", (message, {}))
     assert len(told.content) < 21_000
