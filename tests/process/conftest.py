@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.openai_provider import FakeProvider
-from tests.process.client import Client
+from tests.process.client import Client, Socket, check_order
 from tests.process.product import Product
 
 #: The key must never be seen outside; it is looked for everywhere.
@@ -49,6 +49,20 @@ def client(product: Product) -> Iterator[Client]:
     made = Client(product)
     yield made
     made.close()
+
+
+@pytest.fixture
+def bystander(client: Client, product: Product) -> Iterator[Socket]:
+    """Somebody whose answer arrives meanwhile, in the same web process."""
+    web = product.child("web")
+    with client.socket(client.new_session()) as other:
+        other.ask("[[fake tokens=50 gap_ms=10]]")
+        other.read_until("text.delta")
+        yield other
+        assert other.read_to_end()["type"] == "run.finished"
+    check_order(other.frames)
+    assert web.is_running()
+    assert client.http.get("/health/live").status_code == 200
 
 
 @pytest.fixture

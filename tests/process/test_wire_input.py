@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tests.process import raw
-from tests.process.client import Client, Json, Socket, check_order
+from tests.process.client import Client, Json, Socket
 from tests.process.product import Product
 
 pytestmark = pytest.mark.process
@@ -16,20 +16,6 @@ pytestmark = pytest.mark.process
 TWO_MEGABYTES = 2 * 2**20
 INVALID_UTF8 = b'{"type":"send_message","text":"\xff\xfe\xc3"}'
 TOO_BIG = json.dumps({"type": "send_message", "text": "x" * TWO_MEGABYTES}).encode()
-
-
-@pytest.fixture
-def bystander(client: Client, product: Product) -> Iterator[Socket]:
-    """Somebody whose answer arrives meanwhile, in the same web process."""
-    web = product.child("web")
-    with client.socket(client.new_session()) as other:
-        other.ask("[[fake tokens=50 gap_ms=10]]")
-        other.read_until("text.delta")
-        yield other
-        assert other.read_to_end()["type"] == "run.finished"
-    check_order(other.frames)
-    assert web.is_running()
-    assert client.http.get("/health/live").status_code == 200
 
 
 @pytest.fixture
