@@ -7,16 +7,20 @@ DEBUG ?= $(if $(filter-out 127.% localhost ::1,$(HOST)),0,1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check bench lock clean
+.PHONY: run test chaos check bench lock clean
 
 run: $(VENV)/.run
 	DEBUG=$(DEBUG) $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.install_browser
+	$(BIN)/python -m tests.install_nginx
 	$(BIN)/python -m tests.matrix
 	$(BIN)/python -m pytest -m database --database=postgresql
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos
 
 check: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.check
