@@ -68,13 +68,18 @@ class Product:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """What its processes see, for commands beside them."""
+        return {**_kept(os.environ), **self.environment}
+
     def begin(self) -> None:
         """Start without waiting for anything."""
         with self._output_path.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
                 cwd=ROOT,
-                env={**_kept(os.environ), **self.environment},
+                env=self.whole_environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -82,6 +87,9 @@ class Product:
     def start(self) -> "Product":
         """Start and wait until the product says that it is ready."""
         self.begin()
+        return self.wait_until_ready()
+
+    def wait_until_ready(self) -> "Product":
         wait_for(self._is_ready, timeout_s=READY_WITHIN_S)
         return self
 
@@ -116,19 +124,21 @@ class Product:
 
     def child(self, role: str) -> psutil.Process:
         """The running child of a role, waited for: it may just be started again."""
-        return wait_for(lambda: self._find(role), timeout_s=20)
+        return wait_for(lambda: self.children(role), timeout_s=20)[0]
+
+    def children(self, role: str) -> list[psutil.Process]:
+        """The children of a role that run now."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if is_alive(process) and COMMANDS[role] in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def kill(self, *roles: str) -> None:
         """Kill children with -9, all before any of them can be missed."""
         for process in [self.child(role) for role in roles]:
             process.kill()
-
-    def _find(self, role: str) -> psutil.Process | None:
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if is_alive(process) and COMMANDS[role] in " ".join(process.cmdline()):
-                    return process
-        return None
 
     def _is_ready(self) -> bool:
         assert self._process is not None

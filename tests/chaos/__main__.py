@@ -1,0 +1,74 @@
+"""`make chaos`: every row of the fault matrix at full load, and the report of it."""
+
+import argparse
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import install_nginx
+from tests.chaos import report
+from tests.chaos.deployments import Cluster, Single
+from tests.chaos.faults import rows_of
+from tests.chaos.report import Played
+from tests.chaos.rows import LONG, SHORT, Profile, Row, Size
+from tests.chaos.scene import Scene, settings_for
+from tests.fakes.openai_provider import FakeProvider
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="the load of the test run")
+    parser.add_argument("rows", nargs="*", help="only these, and no report")
+    options = parser.parse_args()
+    install_nginx.main()
+    size = SHORT if options.short else LONG
+    played = [*play_all("single", size, options.rows), *play_all("cluster", size, options.rows)]
+    if not options.rows:
+        report.write(RESULTS, played, size=size)
+    if failed := [item.row.id for item in played if item.problems]:
+        sys.exit(f"not as promised: {', '.join(failed)}")
+
+
+def play_all(profile: Profile, size: Size, wanted: list[str]) -> Iterator[Played]:
+    """Play the rows of one profile on one deployment."""
+    rows = [r for r in rows_of(profile, with_long=True) if not wanted or r.id in wanted]
+    if not rows:
+        return
+    log = Path(tempfile.mkdtemp(prefix="chatledger-chaos-")) / "provider.jsonl"
+    with FakeProvider.in_thread(log) as provider:
+        settings = settings_for(provider)
+        deployment = Single(settings) if profile == "single" else Cluster(settings)
+        scene = Scene(deployment, provider)
+        try:
+            deployment.start()
+            for row in rows:
+                yield play(row, scene, size)
+        finally:
+            scene.close()
+            deployment.end()
+
+
+def play(row: Row, scene: Scene, size: Size) -> Played:
+    """Play one row and say at once what came of it."""
+    outcome, problems = None, []
+    try:
+        outcome = row.play(scene, size)
+        problems = row.problems(outcome)
+    except Exception:  # noqa: BLE001 - the other rows are to be played all the same
+        problems = [traceback.format_exc()]
+    told = f"{outcome.told}, recovery {outcome.recovery_s:.1f} s" if outcome else "not played"
+    if outcome:
+        told += f", longest gap {outcome.longest_gap_s:.1f} s, {outcome.estimated_calls} estimated"
+        told += f" with up to {outcome.most_in_flight} tokens in flight"
+    print(f"{row.id:<8} {'ok' if not problems else 'NOT AS PROMISED'}: {told}", flush=True)
+    for problem in problems:
+        print(f"         {problem}", flush=True)
+    return Played(row, outcome, problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Each deployment is started once and put through all its faults, one after the other."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import install_nginx
+from tests.chaos.deployments import Cluster, Single
+from tests.chaos.scene import Scene, settings_for
+from tests.fakes.openai_provider import FakeProvider
+
+
+@pytest.fixture(scope="package")
+def chaos_provider() -> Iterator[FakeProvider]:
+    with FakeProvider.in_thread() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="package")
+def single(chaos_provider: FakeProvider) -> Iterator[Scene]:
+    """One machine: `manage.py up` on SQLite."""
+    yield from _playing(Single(settings_for(chaos_provider)), chaos_provider)
+
+
+@pytest.fixture(scope="package")
+def cluster(chaos_provider: FakeProvider) -> Iterator[Scene]:
+    """Two instances behind nginx on PostgreSQL."""
+    assert install_nginx.executable(), install_nginx.MISSING
+    yield from _playing(Cluster(settings_for(chaos_provider)), chaos_provider)
+
+
+def _playing(deployment: Single | Cluster, provider: FakeProvider) -> Iterator[Scene]:
+    scene = Scene(deployment, provider)
+    try:
+        deployment.start()
+        yield scene
+    finally:
+        scene.close()
+        deployment.end()

@@ -1,0 +1,84 @@
+"""The report of the long form: what each fault did to the clients, the log and the ledger."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.benchmarks.report import cpu_model
+from tests.chaos.rows import Row, Size
+from tests.chaos.scene import Outcome
+from tests.process.product import ROOT
+
+INTRODUCTION = """\
+Real processes, broken on purpose while answers stream: **single** is `manage.py up` on SQLite,
+**cluster** two instances behind nginx (`deploy/nginx.conf`) on one PostgreSQL and one Valkey.
+Every client keeps its whole history and connects again when its connection breaks; three in ten
+leave and come back at random, one in ten stops its answer, one in five sends its message twice
+with the same key. Afterwards each history is compared with the log, each text with the tokens
+that the provider says it sent, and each call in the ledger with the provider's own record.
+
+**Recovery** is the longest time that any client heard nothing after the fault was healed, or
+after it was done where nothing is to be healed. **Lost** and **doubled** are events, over all
+clients. **Ledger** is the difference in tokens over all calls whose provider reported its usage;
+calls that were cut off are charged by an estimate that is marked as one, and are counted in the
+last column."""
+COLUMNS = ("row", "on", "fault", "what clients saw", "how runs ended", "recovery")
+COLUMNS += ("lost", "doubled", "ledger", "estimated")
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A row and what came of it; no outcome when it could not be played to its end."""
+
+    row: Row
+    outcome: Outcome | None
+    problems: Sequence[str]
+
+
+def write(path: Path, played: Sequence[Played], *, size: Size) -> None:
+    """Write the report as Markdown."""
+    parts = ["# Chaos", INTRODUCTION, conditions(size), table(played)]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def conditions(size: Size) -> str:
+    """When, on what, at which commit and load it was measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    )
+    facts = {
+        "Date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "Commit": commit.stdout.strip() or "unknown",
+        "Machine": f"{cpu_model()}, {os.cpu_count()} cores, {platform.system()}",
+        "Load": f"{size.streams} answers at once of {size.tokens} tokens, one each {size.gap_ms} ms"
+        ", where the row says nothing else",
+        "Command": "`python -m tests.chaos`",
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def table(played: Sequence[Played]) -> str:
+    """One line for each row."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, played)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells(played: Played) -> tuple[str, ...]:
+    row, outcome = played.row, played.outcome
+    start = (row.id, row.profile, row.fault)
+    if outcome is None:
+        return (*start, "could not be played", *("–",) * (len(COLUMNS) - 4))
+    return (
+        *start,
+        row.seen if not played.problems else f"**not as promised**: {played.problems[0][:200]}",
+        outcome.told,
+        f"{outcome.recovery_s:.1f} s",
+        str(outcome.lost),
+        str(outcome.doubled),
+        str(outcome.difference),
+        str(outcome.estimated_calls),
+    )
