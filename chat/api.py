@@ -154,7 +154,10 @@ async def session_costs(request: CallerRequest, session_id: str) -> Any:
     "/api/sessions/{session_id}/events",
     openapi_extra={
         "parameters": POSITIONS,
-        "responses": {200: EVENT_STREAM, 400: PROBLEM, 401: PROBLEM, 404: PROBLEM},
+        "responses": {
+            200: EVENT_STREAM,
+            **dict.fromkeys((400, 401, 404, 429), PROBLEM),
+        },
     },
 )
 async def follow_session(
@@ -166,9 +169,12 @@ async def follow_session(
         wanted = sse.requested_position(request, session)
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
-    begun = await database.read(
-        reading.begin, request.auth, session_id, wanted=wanted, tells_caught_up=caught_up
-    )
+    try:
+        begun = await database.read(
+            reading.begin, request.auth, session_id, wanted=wanted, tells_caught_up=caught_up
+        )
+    except reading.TooManyConnections as error:
+        raise Refusal(429, "too_many_connections", str(error)) from error
     session_key = request.session.session_key
     response = StreamingHttpResponse(
         sse.stream(begun, lambda: reading.logged_out(request.auth, session_key)),

@@ -67,6 +67,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
             await self.close(UNKNOWN_SESSION, str(error))
+        except reading.TooManyConnections as error:
+            await self.close(TOO_MANY, str(error))
         else:
             self.session = begun.session
             self._spawn(self._follow(begun))

@@ -1,19 +1,26 @@
 """How a client begins to read a session and why it has to stop, on any transport."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+
+from django.conf import settings
 
 from chat import database, hub, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.positions import Position
-from chat.principals import Principal
+from chat.principals import EVERYBODY, Principal
 from chat.schemas import Snapshot
 
 SNAPSHOT_MESSAGES = 20
 CHECK_LOGIN_EVERY_S = 20.0
+
+#: How many streams of each owner are open in this process.
+_connections: Counter[str] = Counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +34,40 @@ class Reading:
     #: Whether the client wants to be told each time it has all that is stored.
     tells_caught_up: bool
 
-    def follow(self) -> AsyncIterator[list[Envelope]]:
-        return hub.follow(
+    async def follow(self) -> AsyncIterator[list[Envelope]]:
+        """Give the session's events as `hub.follow` does, and count the connection meanwhile."""
+        owner_key = self.session.owner_key
+        following = hub.follow(
             session_pk=self.session.pk, session_id=self.session.session_id, after=self.after
         )
+        _connections[owner_key] += 1
+        try:
+            async with aclosing(following):  # type: ignore[type-var]
+                async for envelopes in following:
+                    yield envelopes
+        finally:
+            _connections[owner_key] -= 1
+            if not _connections[owner_key]:
+                del _connections[owner_key]
+
+
+class TooManyConnections(Exception):
+    """Too many connections of this user are open. Close one first."""
+
+    def __str__(self) -> str:
+        return self.__doc__ or ""
 
 
 def begin(
     principal: Principal, session_id: str, *, wanted: Position | None, tells_caught_up: bool
 ) -> Reading:
-    """Find the principal's own session and where to begin. Raises UnknownSession."""
+    """Find the principal's own session and where to begin.
+
+    Raises UnknownSession or TooManyConnections.
+    """
+    limit = settings.ENV.max_connections_per_user
+    if principal != EVERYBODY and _connections[principal.owner_key] >= limit:
+        raise TooManyConnections
     session = sessions.get_for(principal, session_id)
     start = positions.start(session, wanted=wanted)
     return Reading(

@@ -30,6 +30,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _STATUS = {
     runs.RunActive: 409,
     runs.TooManyQueued: 429,
+    runs.TooManyActive: 429,
     runs.KeyReused: 422,
     runs.UnknownRun: 404,
     runs.NotRetryable: 409,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
@@ -21,7 +22,7 @@ from chat.event_log import Place
 from chat.events import CancelReason, Envelope
 from chat.models import ChatSession, Message, Run
 from chat.parts import TextPart
-from chat.principals import Principal
+from chat.principals import EVERYBODY, Principal
 from costs import ledger
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,12 @@ class TooManyQueued(Refused):
     """Too many runs are waiting in this session."""
 
     code = "too_many_queued"
+
+
+class TooManyActive(Refused):
+    """Runs are active in too many of your sessions. Wait for one to end."""
+
+    code = "too_many_active"
 
 
 class UnknownRun(Refused):
@@ -85,7 +92,8 @@ class Started:
 async def start(session: ChatSession, command: SendMessage, *, model: str) -> Started:
     """Accept a message: store it, queue its run, and ring for a worker.
 
-    Raises RunActive, TooManyQueued, KeyReused, or UnknownSession when it was just deleted.
+    Raises RunActive, TooManyQueued, TooManyActive, KeyReused, or UnknownSession when the session
+    was just deleted.
     """
     started, stored, cancelled = await database.write(_start, session.pk, command, model)
     await _announce(started, session.pk, stored, cancelled)
@@ -95,7 +103,7 @@ async def start(session: ChatSession, command: SendMessage, *, model: str) -> St
 async def retry(run: Run, *, model: str, idempotency_key: str | None = None) -> Started:
     """Ask again what a run that failed or was cancelled could not answer.
 
-    Raises NotRetryable, RunActive, KeyReused or UnknownSession.
+    Raises NotRetryable, RunActive, TooManyActive, KeyReused or UnknownSession.
     """
     started, stored = await database.write(_retry, run.pk, model, idempotency_key)
     await _announce(started, run.session_id, stored, [])
@@ -214,6 +222,7 @@ def _start(
         known = session.runs.filter(idempotency_key=command.idempotency_key).first()
         if known:
             return _repeated(known, digest), [], []
+    _check_active_elsewhere(session)
     cancelled, stored = _make_way(session, command.if_running)
     run = Run.objects.create(
         session=session,
@@ -264,6 +273,15 @@ def _repeated(run: Run, digest: str) -> Started:
         raise KeyReused
     message = run.messages.get(role=Message.Role.USER)
     return Started(run_id=run.pk, message_id=message.pk, seq=message.seq, is_repeated=True)
+
+
+def _check_active_elsewhere(session: ChatSession) -> None:
+    if session.owner_key == EVERYBODY.owner_key:
+        return
+    active = Run.objects.filter(status__in=Run.ACTIVE, session__owner_key=session.owner_key)
+    others = active.exclude(session=session).values("session").distinct().count()
+    if others >= settings.ENV.max_active_sessions_per_user:
+        raise TooManyActive
 
 
 def _make_way(

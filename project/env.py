@@ -57,6 +57,9 @@ class Environment(BaseSettings):
     secret_key_file: Path | None = None
     allowed_hosts: CommaList = []
     csrf_trusted_origins: CommaList = []
+    #: Of each user who is logged in: open streams of a web process, and sessions with a run.
+    max_connections_per_user: PositiveInt = 10
+    max_active_sessions_per_user: PositiveInt = 5
     #: So long after the end of a run its events can be read again, one by one.
     event_retention_hours: PositiveFloat = 24
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -100,6 +100,23 @@ async def test_WS_33_a_socket_is_closed_when_its_login_has_ended(
     assert (await wire.receive_output(timeout=5))["code"] == 4401
 
 
+async def test_ws_32_a_user_s_eleventh_socket_is_refused(alices_cookie, charlies_cookie):
+    wires = [wire_to("/ws/sessions/alices", [alices_cookie]) for _ in range(10)]
+    for wire in wires:
+        await wire.connect(timeout=5)
+    assert await closing("/ws/sessions/alices", [alices_cookie]) == 4429
+    other = wire_to("/ws/sessions/charlies", [charlies_cookie])
+    await other.connect(timeout=5)
+    assert await other.receive_nothing(timeout=0.1)
+    # One that is closed makes room.
+    await wires.pop().disconnect(timeout=5)
+    wires += [wire_to("/ws/sessions/alices", [alices_cookie]), other]
+    await wires[-2].connect(timeout=5)
+    assert await wires[-2].receive_nothing(timeout=0.1)
+    for wire in wires:
+        await wire.disconnect(timeout=5)
+
+
 async def test_the_owner_s_socket_works(alices_cookie):
     wire = wire_to("/ws/sessions/alices", [alices_cookie])
     await wire.connect(timeout=5)

@@ -161,3 +161,15 @@ def test_runs_that_wait_behind_a_cancelled_one_are_rung_for(session, redis, monk
     rung.clear()
     driving.cancel(first.run_id)
     assert rung == [second.run_id]
+
+
+def test_G15_a_user_has_active_runs_in_five_sessions_at_most(alice, redis):
+    many = [sessions.create(alice)[0] for _ in range(6)]
+    for session in many[:5]:
+        driving.send(session, SHORT)
+    with pytest.raises(runs.TooManyActive):
+        driving.send(many[5], SHORT)
+    # In a session that has one it may wait.
+    driving.send(many[0], SHORT, if_running="enqueue")
+    driving.cancel(many[4].runs.get().pk)
+    driving.send(many[5], SHORT)

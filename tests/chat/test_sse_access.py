@@ -1,5 +1,7 @@
 """SSE: who may read a stream, and the contract of django-eventstream's storage and channels."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -57,6 +59,17 @@ async def test_G14_a_stream_ends_when_its_login_has_ended(hers, alices_cookie, m
     async with Stream(session_id="hers", cookie=alices_cookie) as stream:
         await end_login(ending)
         assert await stream.ends(timeout_s=5)
+
+
+async def test_s_15_a_user_s_eleventh_stream_is_refused(hers, alices_cookie):
+    async with AsyncExitStack() as open_streams:
+        for _ in range(10):
+            one = await open_streams.enter_async_context(
+                Stream(session_id="hers", cookie=alices_cookie)
+            )
+            await one.events("stream-open")
+        async with Stream(session_id="hers", cookie=alices_cookie) as refused:
+            assert refused.status == 429
 
 
 async def test_who_is_logged_in_comes_back_to_his_own_session(hers, alices_cookie, ringing):
