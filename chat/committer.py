@@ -260,7 +260,11 @@ class Committer:
 
     async def _publish_all(self) -> None:
         while True:
-            await broadcast.publish(*await self._to_publish.get())
+            fresh = await self._to_publish.get()
+            # Where Redis is slow, what waits goes together: the delay stays one round trip.
+            while not self._to_publish.empty():
+                fresh += self._to_publish.get_nowait()
+            await broadcast.publish(*fresh)
 
 
 def _find_stored(batch: _Batch) -> list[Envelope] | None:

@@ -1,5 +1,6 @@
 """The committer: each event is stored once, whatever the database does meanwhile."""
 
+import asyncio
 import threading
 
 import pytest
@@ -80,6 +81,20 @@ def test_Q1_a_short_outage_costs_no_event(worker, session, flaky):
     thread.join()
     assert Run.objects.get().status == "finished"
     invariants.check_session(session)
+
+
+def test_R7f_what_waits_for_a_slow_layer_goes_together(worker, session, monkeypatch):
+    sizes = []
+
+    async def publish_slowly(*fresh):
+        sizes.append(sum(len(envelopes) for _, envelopes in fresh))
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(committer.broadcast, "publish", publish_slowly)
+    started = driving.send(session, "[[tokens=40 delay_ms=20]]")
+    worker.execute(started.run_id)
+    driving.wait_for(lambda: sum(sizes) >= len(driving.log_of(session)) - 3)
+    assert len(sizes) < 8
 
 
 def test_P2_a_long_outage_fails_the_run_and_keeps_all_that_was_said(
