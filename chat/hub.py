@@ -160,9 +160,11 @@ class Hub:
     async def _compare(self) -> None:
         if not self._subscriptions:
             return
-        last = await database.read(event_log.last_seqs, list(self._subscriptions))
-        for session_pk, readers in self._subscriptions.items():
-            for subscription in readers:
+        asked = list(self._subscriptions)
+        last = await database.read(event_log.last_seqs, asked)
+        # A session that somebody has come to meanwhile was not asked for.
+        for session_pk in asked:
+            for subscription in self._subscriptions.get(session_pk, ()):
                 if session_pk in last:
                     subscription.compare(last[session_pk])
                 else:

@@ -1,6 +1,7 @@
 """The hub: each reader gets each event once and in order, whatever the layer does."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -119,6 +120,36 @@ async def test_a_reader_of_a_deleted_session_is_told_that_it_is_gone(place, monk
         await database.write(ChatSession.objects.filter(pk=place.session_pk).delete)
         with pytest.raises(hub.SessionGone):
             await asyncio.wait_for(anything(following), 5)
+
+
+async def test_who_comes_while_the_log_is_compared_is_not_told_that_the_session_is_gone(
+    place, monkeypatch
+):
+    monkeypatch.setattr(hub, "COMPARE_EVERY_S", 0.05)
+    is_asked, may_answer, last_seqs = threading.Event(), threading.Event(), event_log.last_seqs
+
+    def answer_late(session_pks):
+        if place.session_pk not in session_pks:
+            is_asked.set()
+            assert may_answer.wait(5)
+        return last_seqs(session_pks)
+
+    monkeypatch.setattr(event_log, "last_seqs", answer_late)
+    nobody = Place(session_pk=0, session_id="nobody", run_id=place.run_id, attempt=0)
+    async with follow(nobody) as gone:
+        waiting = asyncio.create_task(anything(gone))
+        await asyncio.to_thread(is_asked.wait, 5)
+        async with follow(place) as following:
+            await happen(place, 1)
+            assert await take(following, 1) == [1]
+            # He is told that he has caught up, and then waits for what happens.
+            assert await anext(following) == []
+            upcoming = asyncio.create_task(take(following, 2))
+            may_answer.set()
+            with pytest.raises(hub.SessionGone):
+                await waiting
+            await happen(place, 1)
+            assert await upcoming == [2]
 
 
 async def test_a_reader_that_races_with_a_thousand_events_gets_each_once(place):
