@@ -20,7 +20,7 @@ from chat.events import Envelope, Event
 from chat.models import ChatSession, EventRecord
 
 #: A page of the log ends at either; one event alone may be longer.
-PAGE_EVENTS = 500
+PAGE_EVENTS = 128
 PAGE_CHARACTERS = 16 * 1024
 ROWS_PER_INSERT = 1000
 
