@@ -117,10 +117,11 @@ async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> Asyn
         async for envelopes in paced:
             if envelopes is None:
                 yield KEEP_ALIVE
-            elif envelopes:
-                seq = envelopes[-1].seq
-                yield "".join(_encode(e, channel) for e in envelopes)
-            elif reading.tells_caught_up:
+            # One after another: a client that does not read would hold all of them as text too.
+            for envelope in envelopes or ():
+                seq = envelope.seq
+                yield _encode(envelope, channel)
+            if envelopes == [] and reading.tells_caught_up:
                 yield _caught_up(reading, seq)
     if draining.has_begun():
         yield f"retry: {draining.retry_ms()}\n\n"

@@ -19,6 +19,8 @@ from zope.interface import implementer
 #: A client that takes nothing for so long is dropped.
 STALL_LIMIT_S = 5.0
 LOOK_EVERY_S = 0.25
+#: Twisted's buffer for one connection is full beyond this; the kernel's comes on top of it.
+BUFFER_BYTES = 16 * 1024
 #: An application has at most so many messages waiting; reading goes on at half of them.
 MAX_WAITING = 100
 
@@ -58,6 +60,7 @@ class Gate:
 
     def __init__(self, transport: Any) -> None:
         self._transport = innermost(transport)
+        self._transport.bufferSize = BUFFER_BYTES
         self._open = asyncio.Event()
         self._open.set()
         self._pending_bytes = 0

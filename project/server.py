@@ -33,7 +33,7 @@ from project import flow, protocols  # noqa: E402
 #: A client whose machine acknowledges nothing for so long is gone.
 GONE_AFTER_MS = 20_000
 #: What the kernel keeps of data that it cannot send yet: by itself up to 4 MB for each connection.
-MAX_UNSENT_BYTES = 32 * 1024
+MAX_UNSENT_BYTES = 16 * 1024
 
 # Everything must have ended 8 s after SIGTERM: `manage.py up` kills after 9.
 DRAIN_WITHIN_S = 6.5
