@@ -65,12 +65,6 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
         if not flow.pending_bytes(self.transport):
             super()._sendAutoPing()
 
-    def onAutoPingTimeout(self) -> None:
-        if flow.pending_bytes(self.transport):
-            self.autoPingTimeoutCall = None
-        else:
-            super().onAutoPingTimeout()
-
 
 class SocketFactory(daphne.server.WebSocketFactory):
     """Ends a socket that breaks the protocol with a close code, and not without a word."""

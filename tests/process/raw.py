@@ -1,6 +1,7 @@
 """Clients that no library would let one write: they stop reading, or send what nobody should."""
 
 import base64
+import ctypes
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ from tests.process.product import ROOT, Product, wait_for
 #: Small, so that a server notices soon that nobody reads.
 RECEIVE_BYTES = 8 * 1024
 SLOW_RECEIVE_BYTES = 1024
+SO_ATTACH_FILTER = 26
+BPF_RETURN = 6
 
 
 @contextmanager
@@ -114,6 +117,16 @@ def wait_until_dropped(sock: socket.socket, *, timeout_s: float) -> float:
     if not poll.poll(timeout_s * 1000):
         raise TimeoutError(f"still connected after {timeout_s} s")
     return time.monotonic() - started
+
+
+def vanish(sock: socket.socket) -> None:
+    """Let the other side hear nothing more, as from a phone in a tunnel: no answer, no end.
+
+    A filter drops what arrives before TCP sees it, so that nothing is acknowledged.
+    """
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 0))
+    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def read_to_close(sock: socket.socket) -> bytes:

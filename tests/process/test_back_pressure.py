@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.process import long_session, raw, watching
 from tests.process.client import Client, check_order, text_of
-from tests.process.product import Product
+from tests.process.product import Product, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -155,3 +156,42 @@ def test_C1f_slow_readers_are_kept_and_miss_nothing(
             # Neighbouring deltas at its beginning are joined.
             tail = seqs[20:]
             assert tail == list(range(tail[0], tail[0] + len(tail)))
+
+
+def test_C2f_a_socket_whose_client_has_vanished_is_freed(product: Product, client: Client) -> None:
+    """With the waits of a running service, 20 and 30 s, it takes 50 s."""
+    options = ("--ping-interval", "1", "--ping-timeout", "2")
+    path = f"/ws/sessions/{client.new_session()}"
+    with raw.own_server(product, *options) as (server, port), raw.connected(port) as vanishing:
+        raw.open_socket(vanishing, path)
+        web = psutil.Process(server.pid)
+        wait_for(lambda: _connections(web, port) == 1)
+        raw.vanish(vanishing)
+        started = time.monotonic()
+        wait_for(lambda: _connections(web, port) == 0, timeout_s=15)
+        assert time.monotonic() - started > 2
+
+
+def test_C2f_a_connection_that_acknowledges_nothing_is_freed(
+    product: Product, client: Client
+) -> None:
+    """Event streams have no pings; their keep-alives are what is not acknowledged."""
+    session_id = client.new_session()
+    web = product.child("web")
+    with raw.connected(product.port) as vanishing:
+        vanishing.sendall(raw.http_request(f"/api/sessions/{session_id}/events?after=0"))
+        assert b" 200 " in vanishing.recv(65536)
+        peer = vanishing.getsockname()[1]
+        raw.vanish(vanishing)
+        client.ask("[[fake tokens=3]]", session_id=session_id)
+        started = time.monotonic()
+        wait_for(lambda: peer not in _peers(web), timeout_s=30)
+    print(f"an event stream was freed {time.monotonic() - started:.0f} s after what it did not get")
+
+
+def _connections(web: psutil.Process, port: int) -> int:
+    return sum(c.status == "ESTABLISHED" and c.laddr.port == port for c in web.net_connections())
+
+
+def _peers(web: psutil.Process) -> set[int]:
+    return {c.raddr.port for c in web.net_connections() if c.raddr}
