@@ -4,6 +4,7 @@
 that the order of commits is the order of `seq` and no number is skipped.
 """
 
+import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from django.db.models.functions import Length
 from django.utils import timezone
 
 from chat import database
-from chat.events import Envelope, Event
-from chat.models import ChatSession, EventRecord
+from chat.events import DELTA_TYPES, Envelope, Event
+from chat.models import ChatSession, EventRecord, Run
 
 #: A page of the log ends at either; one event alone may be longer.
 PAGE_EVENTS = 128
@@ -94,6 +95,16 @@ def read_run(
     """Read the events of one run after `after` in order."""
     records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id, seq__gt=after)
     return [_from_record(record, session_id) for record in records.order_by("seq")]
+
+
+def shown_tokens(run_id: uuid.UUID) -> int:
+    """The output tokens that a run has shown, over all its attempts, as its last delta says."""
+    of_run = EventRecord.objects.filter(
+        session__in=Run.objects.filter(pk=run_id).values("session"), run_id=run_id
+    )
+    bodies = of_run.filter(type__in=DELTA_TYPES).order_by("-seq").values_list("body", flat=True)
+    last = bodies.first()
+    return int(json.loads(last)["tokens"]) if last else 0
 
 
 def last_seqs(session_pks: Iterable[int]) -> dict[int, int]:

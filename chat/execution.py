@@ -275,7 +275,7 @@ def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total, CancelReason | Non
     """Read the conversation, what earlier attempts cost, and whether the run is cancelled."""
     place = claim.place
     if place.attempt > 1:
-        ledger.abandon_calls(run_id=place.run_id)
+        runs.abandon_calls(place.run_id)
     run = Run.objects.select_related("session").get(pk=place.run_id)
     history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]

@@ -76,6 +76,7 @@ class Meter:
                 provider=self.provider,
                 model=self.model,
                 price=self.price,
+                prompt=call.usage,
                 started_at=call.started_at,
             ),
         )

@@ -176,7 +176,7 @@ def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
 
 def end(run: Run, terminal: events.Terminal) -> None:
     """Bring a run's row to the state that its terminal event says, and charge what is open."""
-    ledger.abandon_calls(run_id=run.pk)
+    abandon_calls(run.pk)
     values: dict[str, object] = {"status": Run.Status.FINISHED}
     match terminal:
         case events.RunFailed():
@@ -190,6 +190,11 @@ def end(run: Run, terminal: events.Terminal) -> None:
             not_rolled_back = Run.objects.filter(pk=run.pk).exclude(cancel_reason="rolled_back")
             not_rolled_back.update(cancel_reason=terminal.reason)
     Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
+
+
+def abandon_calls(run_id: uuid.UUID) -> None:
+    """Close and charge what an attempt of the run has left open."""
+    ledger.abandon_calls(run_id=run_id, shown=lambda: event_log.shown_tokens(run_id))
 
 
 def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:

@@ -5,8 +5,8 @@ moment, so that what was said and what it cost are kept together or not at all.
 """
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -73,9 +73,13 @@ def open_call(
     provider: str,
     model: str,
     price: Price | None,
+    prompt: Usage,
     started_at: datetime,
 ) -> None:
-    """Record that a request is about to be sent, so that a crash cannot hide it."""
+    """Record that a request is about to be sent, so that a crash cannot hide it.
+
+    `prompt` is the estimate of what it sends, which is billed whatever comes back.
+    """
     ModelCall.objects.create(
         id=call_id,
         run_id=payer.run_id,
@@ -85,6 +89,9 @@ def open_call(
         provider=provider,
         requested_model=model,
         price=_snapshot(price) if price else None,
+        usage_source=ModelCall.UsageSource.ESTIMATED,
+        usage_by_class=prompt.by_class(),
+        prompt_tokens=prompt.prompt_tokens,
         started_at=started_at,
     )
 
@@ -127,15 +134,25 @@ def _locked(call_id: uuid.UUID) -> ModelCall:
 
 
 @transaction.atomic
-def abandon_calls(*, run_id: uuid.UUID) -> None:
-    """Close what a dead worker left open, and charge what it had used: it was billed."""
+def abandon_calls(*, run_id: uuid.UUID, shown: Callable[[], int]) -> None:
+    """Close what a dead worker left open, and charge what it had used: it was billed.
+
+    `shown` gives the output tokens that the whole run has shown. What was kept of an open call
+    may be older than that.
+    """
     left = ModelCall.objects.select_for_update().filter(run_id=run_id, status=ModelCall.Status.OPEN)
     for call in left:
+        others = ModelCall.objects.filter(run_id=run_id).exclude(pk=call.pk)
+        elsewhere = others.aggregate(tokens=Sum("completion_tokens"))["tokens"] or 0
+        kept = Usage(**call.usage_by_class)
+        usage = replace(kept, output=max(kept.output, shown() - elsewhere))
         call.status = ModelCall.Status.ABANDONED
         call.flags = [*call.flags, "billing_uncertain"]
+        call.usage_by_class = usage.by_class()
+        call.completion_tokens = usage.completion_tokens
         call.ended_at = timezone.now()
-        call.save(update_fields=["status", "flags", "ended_at"])
-        _charge(call, usage=Usage(**call.usage_by_class))
+        call.save(force_update=True)
+        _charge(call, usage=usage)
 
 
 def _charge(call: ModelCall, *, usage: Usage) -> None:

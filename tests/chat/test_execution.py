@@ -216,9 +216,9 @@ def test_a_new_attempt_says_what_it_replaces_and_keeps_the_old_charges(worker, s
         provider="scripted",
         model="demo",
         price=catalog.price_of("scripted:demo", at=timezone.now()),
+        prompt=Usage(input=1000),
         started_at=timezone.now(),
     )
-    ledger.keep_usage(call_id=call_id, usage=Usage(input=1000), first_token_at=None)
     Run.objects.update(lease_expires_at=timezone.now() - timezone.timedelta(seconds=1))
     worker.execute(started.run_id)
     run = Run.objects.get()

@@ -5,7 +5,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from costs import ledger, pricing
+from costs import audit, ledger, pricing
 from costs.ledger import CallResult, ConflictingCharge, Payer
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot, WrittenOnce
 from costs.usage import Usage
@@ -27,6 +27,7 @@ def open_call(payer, *, price=PRICE):
         provider="p",
         model="m",
         price=price,
+        prompt=Usage(input=7),
         started_at=timezone.now(),
     )
     return call_id
@@ -105,12 +106,22 @@ def test_an_estimate_is_marked(payer):
 def test_what_a_dead_worker_used_is_charged(payer):
     call_id = open_call(payer)
     ledger.keep_usage(call_id=call_id, usage=Usage(input=7, output=2), first_token_at=None)
-    ledger.abandon_calls(run_id=payer.run_id)
-    ledger.abandon_calls(run_id=payer.run_id)
+    for _ in range(2):
+        ledger.abandon_calls(run_id=payer.run_id, shown=lambda: 0)
     call = ModelCall.objects.get()
     assert call.status == "abandoned"
     assert call.flags == ["billing_uncertain"]
     assert ledger.total_of_run(payer.run_id).amount == "0.000015"
+
+
+def test_what_was_shown_is_charged_although_it_was_not_kept_yet(payer):
+    close_call(open_call(payer), Usage(input=7, output=10))
+    open_call(payer)
+    ledger.abandon_calls(run_id=payer.run_id, shown=lambda: 14)
+    abandoned = ModelCall.objects.get(status="abandoned")
+    assert abandoned.usage_by_class == {"input": 7, "output": 4}
+    assert ledger.total_of_run(payer.run_id).completion_tokens == 14
+    assert list(audit.violations()) == []
 
 
 def test_a_late_snapshot_does_not_reopen_a_closed_call(payer):
@@ -174,7 +185,13 @@ def test_a_call_belongs_to_the_time_it_was_started_at(payer):
     started_at = timezone.now() - timedelta(days=3)
     call_id = uuid.uuid4()
     ledger.open_call(
-        call_id=call_id, payer=payer, provider="p", model="m", price=PRICE, started_at=started_at
+        call_id=call_id,
+        payer=payer,
+        provider="p",
+        model="m",
+        price=PRICE,
+        prompt=Usage(),
+        started_at=started_at,
     )
     close_call(call_id, Usage(input=1))
     assert LedgerEntry.objects.get().call_started_at == started_at
