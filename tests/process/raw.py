@@ -24,13 +24,16 @@ BPF_RETURN = 6
 
 @contextmanager
 def own_server(
-    product: Product, *options: str, endpoint: str = "tcp:{port}"
+    product: Product,
+    *options: str,
+    endpoint: str = "tcp:{port}",
+    module: str = "project.server",
 ) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """One more web process on a product's data, with options of its own; and its port."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = int(sock.getsockname()[1])
-    command = [sys.executable, "-m", "project.server", "-e", endpoint.format(port=port), *options]
+    command = [sys.executable, "-m", module, "-e", endpoint.format(port=port), *options]
     server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **product.environment})
     try:
         wait_for(lambda: _listens(port), timeout_s=30)
