@@ -11,15 +11,18 @@ import daphne.http_protocol
 import daphne.server
 import daphne.ws_protocol
 from autobahn.util import encode_truncate
+from autobahn.websocket.types import ConnectionDeny
 from twisted.internet import reactor
 
 from project import flow
 
 MAX_BODY_BYTES = 2**20
 #: A body that is too long is read to its end, so that the client hears why; but not for ever.
-MAX_DISCARDED_BYTES = 2**24
+MAX_DISCARDED_BYTES = 2**29
 MAX_REASON_BYTES = 123
 SERVICE_RESTART = 1012
+#: With this code the application closes a socket at a path where nothing is.
+NOT_FOUND = 4404
 RESTART_REASON = "The service restarts. Connect again."
 LOOK_AGAIN_S = 0.1
 
@@ -40,8 +43,14 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
             self.transport.resumeProducing()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
+        is_closing = message["type"] == "websocket.close"
+        if is_closing and self.state == self.STATE_OPEN:
             self._close(message.get("code") or 1000, message.get("reason") or "")
+        elif is_closing and message.get("code") == NOT_FOUND:
+            # daphne answers every refusal with 403, also where nothing is.
+            self.handshake_deferred.errback(ConnectionDeny(404, "Not Found"))
+            del self.handshake_deferred
+            self.server.protocol_disconnected(self)
         else:
             super().handle_reply(message)
 

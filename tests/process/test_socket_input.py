@@ -1,5 +1,6 @@
 """Bad frames and handshakes that need a socket of bytes; nobody else notices them either."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -60,8 +61,9 @@ def test_WS_14_fragments_without_an_end_are_cut_off_and_not_kept(
     before = web.memory_info().rss
     endless = raw.frame(bytes(MEGABYTE // 2), opcode=0, is_final=False) * 64
     sock.sendall(raw.frame(b"x", is_final=False))
-    with pytest.raises(ConnectionError):
+    with contextlib.suppress(ConnectionError):
         sock.sendall(endless)
+    raw.read_to_close(sock)
     assert web.memory_info().rss - before < 20 * MEGABYTE
 
 
@@ -143,3 +145,12 @@ def test_WS_28_WS_38_a_flood_of_messages_is_refused_and_not_stored(
         received += sock.recv(65536)
     assert web.memory_info().rss - before < 20 * MEGABYTE
     assert client.http.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/ws/nosuch", "/", "/ws/sessions/a/b"])
+def test_WS_26_at_a_path_where_nothing_is_the_handshake_is_answered_with_404(
+    product: Product, path: str
+) -> None:
+    with raw.connected(product.port) as sock:
+        sock.sendall(raw.handshake(path))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 404 ")
