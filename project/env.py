@@ -31,8 +31,9 @@ class Environment(BaseSettings):
     host: str = "127.0.0.1"
     port: str = Field(default="8000", pattern=r"^\d{1,5}(,\d{1,5})*$")
     data_dir: Path = ROOT / "var"
-    database_url: str = ""
-    redis_url_given: str = Field(default="", validation_alias="REDIS_URL")
+    # Addresses may hold a password: they are not shown with the rest.
+    database_url: str = Field(default="", repr=False)
+    redis_url_given: str = Field(default="", validation_alias="REDIS_URL", repr=False)
     redis_host: str = ""
     redis_port: PositiveInt = 6379
 

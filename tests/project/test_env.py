@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from project import env
 from project.env import Environment
 
 
@@ -74,3 +75,21 @@ def test_the_secret_key_is_made_once_and_kept(monkeypatch, tmp_path):
 def test_C_4_C_8_a_key_is_not_shown(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
     assert "very-secret" not in repr(Environment())
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_C_8_the_password_in_an_address_is_not_shown(monkeypatch, name):
+    monkeypatch.setenv(name, "redis://user:very-secret@host/1")
+    assert "very-secret" not in repr(Environment())
+    assert "very-secret" not in str(Environment())
+
+
+def test_C_4_C_8_a_secret_that_is_refused_is_not_repeated(monkeypatch):
+    monkeypatch.setenv("PORT", "abc")
+    monkeypatch.setenv("SECRET_KEY", "very-secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
+    env.read.cache_clear()
+    with pytest.raises(SystemExit) as refused:
+        env.read()
+    assert "PORT='abc'" in str(refused.value)
+    assert "very-secret" not in str(refused.value)
