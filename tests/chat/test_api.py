@@ -177,6 +177,13 @@ async def test_R_7_a_model_that_cannot_be_used_is_refused(async_client, model, w
     assert not await EventRecord.objects.aexists()
 
 
+async def test_R_4_a_session_is_deleted_once(async_client, mine):
+    assert (await async_client.delete("/api/sessions/mine")).status_code == 204
+    again = await async_client.delete("/api/sessions/mine")
+    unknown = await async_client.delete("/api/sessions/nobodys")
+    assert (again.status_code, again.content) == (404, unknown.content)
+
+
 async def test_a_deleted_session_is_gone_and_its_costs_stay_in_the_ledger(worker, async_client):
     await post(async_client, SESSIONS, {"session_id": "mine"})
     run_id = await finished_run(worker, async_client, "mine")

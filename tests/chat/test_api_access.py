@@ -258,6 +258,14 @@ async def test_R_11_no_answer_is_shared_with_another_origin(alice_client, hers):
         answer.close()
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver"])
+async def test_R_11_a_preflight_allows_nothing(async_client, origin):
+    asked = {"Origin": origin, "Access-Control-Request-Method": "DELETE"}
+    asked["Access-Control-Request-Headers"] = "content-type"
+    answer = await call(async_client, "OPTIONS", f"{SESSIONS}/hers", **asked)
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
 async def test_R_12_a_foreign_host_is_refused(async_client):
     answer = await async_client.get(SESSIONS, headers={"Host": "evil.example"})
     assert answer.status_code == 400

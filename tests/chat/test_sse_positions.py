@@ -90,6 +90,13 @@ async def test_an_id_among_those_of_other_channels_counts(mine):
         assert (await stream.log("message.completed"))[0]["seq"] == 2
 
 
+async def test_S_7_the_last_id_of_a_finished_run_starts_no_second_run(mine):
+    await start(mine)
+    await Run.objects.aupdate(status="finished", ended_at=timezone.now())
+    assert await is_fresh(last_event_id=f"{OURS}:3")
+    assert await Run.objects.acount() == 1
+
+
 @pytest.mark.parametrize("meta", ["garbage", "a.b.c", "%00", "eyJhbGciOiJub25lIn0.e30."])
 async def test_S_16_a_signed_token_that_is_none_is_not_looked_at(meta):
     assert await is_fresh(f"?es-meta={meta}")

@@ -10,8 +10,10 @@ FINGERPRINT = "fp_fake00c0de"
 ROLE_DELTA = b'{"role":"assistant","content":"","refusal":null}'
 DONE_EVENT = b"data: [DONE]\n\n"
 COMMENT_EVENT = b": still here\n\n"
+#: Providers repeat the key in what they say of an error; it must not be seen anywhere.
+CANARY = "sk-repeated-by-the-provider"
 CHUNK_FAULT = {
-    "message": "The server had an error while processing your request. Sorry about that!",
+    "message": f"The server had an error while processing your request. (Key: {CANARY})",
     "type": "server_error",
     "param": None,
     "code": None,
@@ -107,7 +109,14 @@ def error_body(status: int, message: str | None = None) -> bytes:
     """The body of an HTTP error; `message` instead of the usual words."""
     usual, kind, code = STATUS_ERRORS[status]
     return compact(
-        {"error": {"message": message or usual, "type": kind, "param": None, "code": code}}
+        {
+            "error": {
+                "message": f"{message or usual} (Key: {CANARY})",
+                "type": kind,
+                "param": None,
+                "code": code,
+            }
+        }
     )
 
 

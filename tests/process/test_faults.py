@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.wire import CANARY
 from tests.process.client import Client, Json, check_order, is_terminal, text_of
 from tests.process.conftest import KEY
 from tests.process.product import Product
@@ -105,9 +106,10 @@ def test_M_11_nothing_secret_gets_out(client: Client, product: Product) -> None:
     for fault in ("fault=401", "fault=400", "fault=500", "rst@1", "err@1"):
         run = client.ask(f"[[fake tokens=3 {fault}]]")
         seen += [run, client.events_of(run)]
-    text = json.dumps(seen) + product.output + product.log
-    assert KEY not in text
-    assert "Authorization" not in text
+    stored = b"".join(path.read_bytes() for path in product.data_dir.glob("chatledger.sqlite3*"))
+    text = json.dumps(seen) + product.output + product.log + stored.decode(errors="replace")
+    for secret in (KEY, CANARY, "Authorization"):
+        assert secret not in text
     assert "Traceback" not in json.dumps(seen)
     assert product.environment["OPENAI_BASE_URL"] not in json.dumps(seen)
 
