@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from chat import committer, database
+from chat import broadcast, committer, database
 from chat.models import Message, Run
 from costs import ledger
 from tests import driving, invariants
@@ -69,6 +69,22 @@ def test_P4_an_end_whose_answer_is_lost_is_one_end(worker, session, flaky):
     worker.execute(started.run_id)
     assert Run.objects.get().status == "finished"
     invariants.check_session(session)
+
+
+def test_C3_what_readers_are_told_is_stored_by_then(worker, session, monkeypatch):
+    told, too_early = [], []
+    publish = broadcast.publish
+
+    async def look_and_publish(*fresh):
+        stored = {envelope.seq for envelope in await database.read(driving.log_of, session)}
+        told.extend(envelope.seq for _, envelopes in fresh for envelope in envelopes)
+        too_early.extend(seq for seq in told if seq not in stored)
+        await publish(*fresh)
+
+    monkeypatch.setattr(broadcast, "publish", look_and_publish)
+    worker.execute(driving.send(session, "[[tokens=20 delay_ms=5]]").run_id)
+    driving.wait_for(lambda: told[-1:] == [driving.log_of(session)[-1].seq])
+    assert too_early == []
 
 
 def test_Q1_a_short_outage_costs_no_event(worker, session, flaky):

@@ -100,7 +100,7 @@ async def test_WS_33_a_socket_is_closed_when_its_login_has_ended(
     assert (await wire.receive_output(timeout=5))["code"] == 4401
 
 
-async def test_ws_32_a_user_s_eleventh_socket_is_refused(alices_cookie, charlies_cookie):
+async def test_WS_32_a_user_s_eleventh_socket_is_refused(alices_cookie, charlies_cookie):
     wires = [wire_to("/ws/sessions/alices", [alices_cookie]) for _ in range(10)]
     for wire in wires:
         await wire.connect(timeout=5)

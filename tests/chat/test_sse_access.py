@@ -61,7 +61,7 @@ async def test_G14_a_stream_ends_when_its_login_has_ended(hers, alices_cookie, m
         assert await stream.ends(timeout_s=5)
 
 
-async def test_s_15_a_user_s_eleventh_stream_is_refused(hers, alices_cookie):
+async def test_S_15_a_user_s_eleventh_stream_is_refused(hers, alices_cookie):
     async with AsyncExitStack() as open_streams:
         for _ in range(10):
             one = await open_streams.enter_async_context(
