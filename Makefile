@@ -28,6 +28,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
+sabotage: $(VENV)/.dev
+	$(BIN)/python -m tests.install_browser
+	$(BIN)/python -m tests.sabotage
+
 lock: $(VENV)/.dev
 	$(BIN)/python -m tests.lock
 

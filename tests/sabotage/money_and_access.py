@@ -1,0 +1,211 @@
+"""What breaks the costs, the walls between users, and the limits."""
+
+from tests.sabotage.mutation import Mutation
+
+SAFETY = "tests/browser/test_safety.py"
+TOOLS = "tests/chat/agent/test_tools.py"
+
+MUTATIONS = (
+    Mutation(
+        promise="G10",
+        name="an entry without its key",
+        path="costs/ledger.py",
+        old='    key = f"call:{call.id}:final:{token_class}"\n',
+        new='    key = f"call:{uuid.uuid4()}:final:{token_class}"\n',
+        tests=("tests/costs/test_ledger.py::test_another_amount_under_the_same_key_is_an_alarm",),
+    ),
+    Mutation(
+        promise="G10",
+        name="a call is charged again",
+        path="costs/ledger.py",
+        old="    if call.status != ModelCall.Status.OPEN:\n        return\n",
+        new="",
+        tests=(
+            "tests/costs/test_ledger.py::test_a_call_is_charged_once_however_often_it_is_closed",
+            "tests/costs/test_ledger.py::test_another_amount_under_the_same_key_is_an_alarm",
+        ),
+    ),
+    Mutation(
+        promise="G10",
+        name="what a dead worker used is not charged",
+        path="chat/runs.py",
+        old="    ledger.abandon_calls(run_id=run.pk)\n    values:",
+        new="    values:",
+        tests=(
+            "tests/chat/test_recovery.py"
+            "::test_a_run_with_output_ends_failed_with_the_text_it_had_shown",
+        ),
+    ),
+    Mutation(
+        promise="G10",
+        name="a call without usage costs nothing",
+        path="chat/metering.py",
+        old="        return self.usage, ModelCall.UsageSource.ESTIMATED, flags\n",
+        new="        return Usage(), ModelCall.UsageSource.PROVIDER, flags\n",
+        tests=(
+            "tests/chat/test_execution.py"
+            "::test_a_failure_in_the_middle_keeps_the_text_and_charges_it",
+        ),
+    ),
+    Mutation(
+        promise="G10",
+        name="retries inside the client",
+        path="chat/agent/providers/openai_client.py",
+        old="        max_retries=0,\n",
+        new="        max_retries=2,\n",
+        tests=("tests/process/test_faults.py::test_a_fault_before_the_first_token_is_tried_again",),
+    ),
+    Mutation(
+        promise="G11",
+        name="an end without a marker is a success",
+        path="chat/agent/metered.py",
+        old="        if not call.finish_reason:\n",
+        new="        if False:\n",
+        tests=(
+            "tests/process/test_faults.py"
+            "::test_a_fault_in_the_stream_fails_the_run_and_keeps_the_text[eof@5-truncated]",
+        ),
+    ),
+    Mutation(
+        promise="G11",
+        name="comments keep a silent stream alive",
+        path="chat/agent/metered.py",
+        old="        elif self._task:\n",
+        new="        elif False:\n",
+        tests=(
+            "tests/process/test_faults.py"
+            "::test_a_fault_in_the_stream_fails_the_run_and_keeps_the_text[drip@5-timeout]",
+        ),
+    ),
+    Mutation(
+        promise="G14",
+        name="sessions of all owners",
+        path="chat/sessions.py",
+        old="    return ChatSession.objects.filter(owner_key=principal.owner_key).annotate(\n",
+        new="    return ChatSession.objects.annotate(\n",
+        tests=("tests/chat/test_sessions.py::test_another_s_session_is_unknown",),
+    ),
+    Mutation(
+        promise="G14",
+        name="runs of all owners",
+        path="chat/runs.py",
+        old="            pk=uuid.UUID(run_id), session__owner_key=principal.owner_key\n",
+        new="            pk=uuid.UUID(run_id)\n",
+        tests=("tests/chat/test_runs.py::test_a_run_of_another_is_none",),
+    ),
+    Mutation(
+        promise="G14",
+        name="replay without a permission",
+        path="chat/reading.py",
+        old="    session = sessions.get_for(principal, session_id)\n",
+        new="    session = ChatSession.objects.get(session_id=session_id)\n",
+        tests=(
+            "tests/chat/test_consumers_access.py"
+            "::test_WS_20_another_s_session_is_like_one_that_does_not_exist",
+            "tests/chat/test_sse_access.py::test_S_5_another_s_session_is_not_found",
+        ),
+    ),
+    Mutation(
+        promise="G14",
+        name="a login never ends",
+        path="chat/principals.py",
+        old="    return of_user(get_user(request)) == principal\n",
+        new="    return True\n",
+        tests=(
+            "tests/chat/test_consumers_access.py"
+            "::test_WS_33_a_socket_is_closed_when_its_login_has_ended",
+            "tests/chat/test_sse_access.py::test_G14_a_stream_ends_when_its_login_has_ended",
+        ),
+    ),
+    Mutation(
+        promise="G15",
+        name="messages of any size",
+        path="chat/commands.py",
+        old="    if len(cleaned.encode()) > MAX_TEXT_BYTES:\n",
+        new="    if False:\n",
+        tests=(
+            "tests/chat/test_commands.py::test_a_message_may_be_as_long_as_stated_and_no_longer",
+        ),
+    ),
+    Mutation(
+        promise="G15",
+        name="frames of any size",
+        path="chat/commands.py",
+        old='    if len(text.encode(errors="surrogatepass")) > MAX_FRAME_BYTES:\n',
+        new="    if False:\n",
+        tests=(
+            "tests/chat/test_commands.py::test_a_frame_of_a_megabyte_is_refused_before_it_is_read",
+        ),
+    ),
+    Mutation(
+        promise="G15",
+        name="bodies of any size",
+        path="project/settings.py",
+        old="DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024\n",
+        new="DATA_UPLOAD_MAX_MEMORY_SIZE = None\n",
+        tests=(
+            "tests/chat/test_api_bad_input.py::test_R_1_a_body_of_more_than_a_megabyte_is_refused",
+        ),
+    ),
+    Mutation(
+        promise="G15",
+        name="active runs without a limit",
+        path="chat/runs.py",
+        old="    _check_active_elsewhere(session)\n",
+        new="",
+        tests=(
+            "tests/chat/test_runs.py::test_G15_a_user_has_active_runs_in_five_sessions_at_most",
+        ),
+    ),
+    Mutation(
+        promise="R-8",
+        name="no token against forged requests",
+        path="chat/rest.py",
+        old="    if changes and is_known and check_csrf(request):\n",
+        new="    if False:\n",
+        tests=(
+            "tests/chat/test_api_access.py::test_R_8_a_cookie_without_its_token_changes_nothing",
+        ),
+    ),
+    Mutation(
+        promise="WS-22",
+        name="sockets from every page",
+        path="chat/origins.py",
+        old="    if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:\n",
+        new="    if True:\n",
+        tests=(
+            "tests/chat/test_consumers_access.py"
+            "::test_WS_22_WS_25_a_page_of_another_site_is_refused",
+        ),
+    ),
+    Mutation(
+        promise="A-1",
+        name="the admin trusts what a model wrote",
+        path="chat/admin.py",
+        old='format_html("<pre>{}</pre>", json.dumps(message.parts, indent=2, ensure_ascii=False))',
+        new='SafeString(f"<pre>{json.dumps(message.parts)}</pre>")',
+        tests=(
+            "tests/chat/test_admin_input.py"
+            "::test_A_1_every_page_of_an_object_escapes_what_a_model_wrote",
+        ),
+    ),
+    Mutation(
+        promise="M-1",
+        name="markdown is not sanitised",
+        path="chat/static/chat/markdown.js",
+        old="purifier.sanitize(parser.parse(text), SAFE);",
+        new="document.createRange().createContextualFragment(parser.parse(text));",
+        tests=(f"{SAFETY}::test_M_1_hostile_text_is_inert",),
+    ),
+    Mutation(
+        promise="M-3",
+        name="the calculator evaluates Python",
+        path="chat/agent/tools/calculator.py",
+        old='        return _plain(evaluator.eval(expression.replace("^", "**")))\n',
+        new='        return str(eval(expression.replace("^", "**")))\n',
+        tests=(
+            f"{TOOLS}::test_M_3_everything_else_is_an_error_that_the_model_can_read"
+            "[__import__('os').system('id')]",
+        ),
+    ),
+)
