@@ -2,9 +2,12 @@
 
 import gc
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task, signals
+from celery.exceptions import InvalidTaskError
+from celery.worker import strategy
 from django.conf import settings
 
 from chat.agent import agent
@@ -32,7 +35,23 @@ def _shut_down(**_: Any) -> None:
         worker.shut_down()
 
 
-@shared_task(name="chat.execute")
+def careful(*arguments: Any, **options: Any) -> Callable[..., Any]:
+    """Make Celery's own handler of messages, which refuses also those that it cannot read.
+
+    By itself it would end the worker with them, and they would come again after each start.
+    """
+    handle = strategy.default(*arguments, **options)
+
+    def handle_or_refuse(message: Any, *rest: Any) -> Any:
+        try:
+            return handle(message, *rest)
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise InvalidTaskError(f"The message cannot be read: {error}") from error
+
+    return handle_or_refuse
+
+
+@shared_task(name="chat.execute", Strategy="chat.tasks:careful")
 def execute(run_id: str) -> None:
     """Execute the run of this id, unless somebody else does."""
     _worker[0].execute(uuid.UUID(run_id))

@@ -73,9 +73,16 @@ def test_C_9_a_pickle_is_not_opened(queue: Celery, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("body", ["{nope", "null", "[]", "[1]", json.dumps([[], {}, {}])])
-def test_C_9_a_body_that_is_no_call_is_refused(queue: Celery, body: str) -> None:
+@pytest.mark.parametrize("headers", [{}, {"task": "chat.execute", "id": "1", "lang": "py"}])
+@pytest.mark.parametrize("body", ["{nope", "null", "[]", "[1]", "7", json.dumps([[], {}, {}])])
+def test_C_9_a_body_that_is_no_call_is_refused(
+    queue: Celery, body: str, headers: dict[str, str]
+) -> None:
     with queue.connection_for_write() as connection:
         connection.Producer().publish(
-            body, routing_key=QUEUE, content_type="application/json", content_encoding="utf-8"
+            body,
+            routing_key=QUEUE,
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=headers,
         )
