@@ -1,10 +1,12 @@
-"""LangGraph's stream in, our pieces out."""
+"""LangGraph's stream in, our pieces out, with nothing in them that cannot be stored or sent."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolMessage
+from pydantic_core import to_jsonable_python
 
 from chat.agent import pieces
 from chat.agent.pieces import Piece
@@ -19,8 +21,8 @@ MAX_RESULT_CHARACTERS = 20_000
 class Translator:
     """Turns the parts of one agent's stream into pieces; remembers what is half said."""
 
-    #: Half of a surrogate pair: a provider may cut an emoji in two between chunks.
-    _half: str = ""
+    #: Halves of surrogate pairs: a provider may cut an emoji in two between chunks.
+    _halves: dict[type[pieces.Text | pieces.Reasoning], str] = field(default_factory=dict)
     _seen_results: set[str] = field(default_factory=set)
 
     def translate(self, mode: str, payload: Any) -> Iterator[Piece]:
@@ -44,15 +46,15 @@ class Translator:
             yield from self._result(message)
 
     def _chunk(self, chunk: AIMessageChunk) -> Iterator[Piece]:
-        if reasoning := chunk.additional_kwargs.get("reasoning_content"):
-            yield pieces.Reasoning(str(reasoning))
-        if text := self._whole(chunk.content if isinstance(chunk.content, str) else chunk.text):
-            yield pieces.Text(text)
+        reasoning = chunk.additional_kwargs.get("reasoning_content")
+        yield from self._whole(pieces.Reasoning, str(reasoning or ""))
+        text = chunk.content if isinstance(chunk.content, str) else chunk.text
+        yield from self._whole(pieces.Text, text)
         for called in chunk.tool_call_chunks:
             if called.get("id") and called.get("name"):
-                yield pieces.ToolCall(str(called["id"]), str(called["name"]))
+                yield pieces.ToolCall(clean(str(called["id"])), clean(str(called["name"])))
             if called.get("args"):
-                yield pieces.ToolArguments(str(called["args"]))
+                yield pieces.ToolArguments(clean(str(called["args"])))
 
     def _results(self, update: Any) -> Iterator[Piece]:
         messages = update.get("messages", []) if isinstance(update, dict) else []
@@ -67,20 +69,21 @@ class Translator:
         content = _shortened(clean(str(message.text)))
         yield pieces.ToolResult(message.tool_call_id, content, is_error=message.status == "error")
 
-    def _whole(self, text: str) -> str:
+    def _whole(self, kind: type[pieces.Text | pieces.Reasoning], text: str) -> Iterator[Piece]:
         """Hold back half an emoji at the end until its other half is there."""
         if not text:
-            return text
-        text, self._half = self._half + text, ""
+            return
+        text = self._halves.pop(kind, "") + text
         if "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        return clean(text)
+            text, self._halves[kind] = text[:-1], text[-1]
+        if text:
+            yield kind(clean(text))
 
     def _rest(self) -> Iterator[Piece]:
-        """A half whose other half never came."""
-        if self._half:
-            yield pieces.Text(clean(self._half))
-            self._half = ""
+        """Halves whose other halves never came."""
+        for kind, half in self._halves.items():
+            yield kind(clean(half))
+        self._halves.clear()
 
 
 def clean(text: str) -> str:
@@ -98,7 +101,7 @@ def _shortened(text: str) -> str:
 
 
 def _custom(payload: Any) -> Piece:
-    match payload:
+    match _as_json(payload):
         case {"progress": {"step": int(step), "total": int(total), "message": str(message)}}:
             return pieces.Progress(step, total, message)
         case {"progress": {"step": int(step)}}:
@@ -107,5 +110,15 @@ def _custom(payload: Any) -> Piece:
             return pieces.ToolProgress(name, text)
         case {"name": str(name), "data": data}:
             return pieces.Custom(name, data)
-        case _:
-            return pieces.Custom("custom", payload)
+        case other:
+            return pieces.Custom("custom", other)
+
+
+def _as_json(payload: Any) -> Any:
+    """Give what a tool wrote to the stream as far as JSON can say it."""
+    try:
+        plain = to_jsonable_python(payload, fallback=repr, bytes_mode="base64")
+        text = clean(json.dumps(plain, ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return f"({type(payload).__name__}, not JSON)"
+    return json.loads(text) if len(text) <= MAX_RESULT_CHARACTERS else _shortened(text)

@@ -32,6 +32,19 @@ def test_what_no_database_stores_is_replaced():
     assert clean("\ud800x") == "\ufffdx"
 
 
+def test_U7_what_no_database_stores_is_replaced_in_everything_that_is_said():
+    called = tool_call_chunk(name="t\0", args="\udc00", id="1\0", index=0)
+    chunk = AIMessageChunk(
+        content="", additional_kwargs={"reasoning_content": "a\0"}, tool_call_chunks=[called]
+    )
+    translator = Translator()
+    assert list(translator.translate("messages", (chunk, {}))) == [
+        pieces.Reasoning("a\ufffd"),
+        pieces.ToolCall("1\ufffd", "t\ufffd"),
+        pieces.ToolArguments("\ufffd"),
+    ]
+
+
 def test_a_tool_call_comes_with_its_arguments_piece_by_piece():
     translator = Translator()
     chunks = [
