@@ -29,10 +29,11 @@ def check_access(**_: Any) -> list[CheckMessage]:
                 id="chat.E002",
             )
         )
-    if not env.is_loopback and not env.allowed_hosts:
+    if not env.is_loopback and (not env.allowed_hosts or "*" in env.allowed_hosts):
+        allowed = "every" if env.allowed_hosts else "no"
         found.append(
             Error(
-                f"The server listens at {env.host!r}, and no host name is allowed.",
+                f"The server listens at {env.host!r}, and {allowed} host name is allowed.",
                 hint="Set ALLOWED_HOSTS to the names that clients use, separated by commas.",
                 id="chat.E003",
             )

@@ -28,6 +28,7 @@ def test_a_server_that_asks_who_is_there_is_fine(env):
         ("auth", "open", "chat.E001"),
         ("debug", True, "chat.E002"),
         ("allowed_hosts", (), "chat.E003"),
+        ("allowed_hosts", ("chat.example", "*"), "chat.E003"),
     ],
 )
 def test_C_8_what_would_expose_everything_is_refused(env, name, value, code):
