@@ -29,7 +29,7 @@ MUTATIONS = (
         promise="G10",
         name="what a dead worker used is not charged",
         path="chat/runs.py",
-        old="    ledger.abandon_calls(run_id=run.pk)\n    values:",
+        old="    abandon_calls(run.pk)\n    values:",
         new="    values:",
         tests=(
             "tests/chat/test_recovery.py"
