@@ -15,7 +15,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.process import raw
+from tests.process import long_session, raw
 from tests.process.client import Client, Json, Socket, check_order, follow, is_terminal, text_of
 from tests.process.product import COMMANDS, Product, is_alive, wait_for
 
@@ -169,10 +169,11 @@ def test_G12_with_idle_connections_only_it_ends_at_once(own_client: Client) -> N
     assert took_s < 1.0
 
 
-def test_G12_clients_that_do_not_read_do_not_hold_it_up(own_client: Client) -> None:
+def test_G12_clients_that_do_not_read_do_not_hold_it_up(
+    own_product: Product, own_client: Client
+) -> None:
     web = ready_web_process(own_client)
-    run = own_client.ask("[[fake tokens=3000]]", timeout_s=60)
-    session_id = run["session_id"]
+    session_id = long_session.make(own_product, own_client, events=500, event_bytes=2000)
     with ExitStack() as stack:
         for number in range(10):
             stalled = stack.enter_context(

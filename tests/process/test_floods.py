@@ -13,7 +13,7 @@ from tests.process.product import Product
 
 pytestmark = pytest.mark.process
 
-#: A command, so that it may be sent as often as one likes, and always refused.
+#: It is a command, and refused: there is no such run, or too many commands wait already.
 FRAME = raw.frame(b'{"type":"cancel_run","run_id":"none"}')
 FRAMES = 150_000
 FRAMES_PER_S = 5000
@@ -33,6 +33,7 @@ def test_C3f_frames_of_who_does_not_read_are_not_taken_in(product: Product, clie
         raw.open_socket(flooding, path)
         bystander = pool.submit(watching.longest_gap_s, client)
         sent = 0
+        # It is dropped in the end, as it does not read what it is answered.
         with contextlib.suppress(ConnectionError):
             while sent < FRAMES:
                 flooding.sendall(FRAME * 1000)

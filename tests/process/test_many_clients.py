@@ -25,7 +25,7 @@ STALLED_KB_EACH = 100
 STALL_LIMIT_S = 5.0
 GONE_WITHIN_S = 6.0
 #: To connect them all and to fill what holds data on the way to each.
-FILLED_WITHIN_S = 8.0
+FILLED_WITHIN_S = 12.0
 ROUNDS = 200
 LEFT_MB = 10
 
