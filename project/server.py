@@ -40,6 +40,8 @@ DRAIN_WITHIN_S = 6.5
 CANCEL_WITHIN_S = 1.0
 SPREAD_S_PER_CONNECTION = 0.01
 MAX_SPREAD_S = 5.0
+#: A connection may have been accepted in the last moment, and its request be on the way.
+JUST_ACCEPTED_S = 0.25
 UNFINISHED_REQUEST_S = 1.0
 LOOK_EVERY_S = 0.02
 
@@ -113,6 +115,8 @@ class Server(daphne.server.Server):
         """Whether there is anything to wait for, `for_s` after the end began."""
         if for_s > DRAIN_WITHIN_S:
             return False
+        if for_s < JUST_ACCEPTED_S:
+            return True
         if self._applications() or reactor.getWriters():
             return True
         is_arriving = any("disconnected" not in d for d in self.connections.values())
