@@ -16,13 +16,6 @@ from tests import driving
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def place(session, redis):
-    """Where a run of the session puts its events."""
-    run = Run.objects.create(session=session, queued_seq=1, model="scripted:demo")
-    return Place(session_pk=session.pk, session_id=session.session_id, run_id=run.pk, attempt=0)
-
-
 @transaction.atomic
 def store(place, count):
     """Put events into the log that no reader joins with their neighbours."""
@@ -223,42 +216,6 @@ async def test_an_event_that_was_lost_comes_within_two_seconds(place):
         await is_live()
         await happen(place, 1, is_told=False)
         assert await reading == [1]
-
-
-async def test_a_reader_that_falls_behind_reads_the_log(place, monkeypatch):
-    monkeypatch.setattr(hub, "QUEUE_EVENTS", 10)
-    async with follow(place) as following:
-        await happen(place)
-        assert await take(following, 1) == [1]
-        await is_live()
-        await happen(place)
-        assert await take(following, 2) == [2]
-        [reader] = readers_of(place)
-        for _ in range(10):
-            await happen(place, 5)
-            assert len(reader._queue) <= 10
-        await asyncio.sleep(0.1)
-        assert len(reader._queue) <= 10
-        assert await take(following, 52) == list(range(3, 53))
-        await happen(place)
-        assert await take(following, 53) == [53]
-
-
-async def test_a_reader_that_falls_behind_gets_deltas_joined(place):
-    def said(count):
-        with transaction.atomic():
-            return event_log.append_now(
-                place,
-                *(
-                    events.TextDelta(message_id="m", part=0, delta=f"w{n} ", tokens=n, cost=None)
-                    for n in range(count)
-                ),
-            )
-
-    await database.write(said, 20)
-    async with follow(place) as following:
-        [envelope] = await anything(following)
-    assert (envelope.seq, envelope.event.delta) == (20, "".join(f"w{n} " for n in range(20)))
 
 
 async def test_a_reader_who_leaves_is_forgotten(place):

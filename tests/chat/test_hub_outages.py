@@ -7,18 +7,9 @@ from channels.layers import get_channel_layer
 from django.db import OperationalError
 
 from chat import broadcast, event_log, hub
-from chat.event_log import Place
-from chat.models import Run
 from tests.chat.test_hub import anything, follow, happen, is_live, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def place(session, redis):
-    """Where a run of the session puts its events."""
-    run = Run.objects.create(session=session, queued_seq=1, model="scripted:demo")
-    return Place(session_pk=session.pk, session_id=session.session_id, run_id=run.pk, attempt=0)
 
 
 async def test_a_redis_that_dies_and_comes_back_costs_no_event(place, redis, monkeypatch):

@@ -123,7 +123,7 @@ MUTATIONS = (
         old="return {place.run_id for place in places if held.get(place.run_id) == place.attempt}",
         new="return {place.run_id for place in places}",
         tests=(
-            "tests/chat/test_execution.py"
+            "tests/chat/test_attempts.py"
             "::test_a_zombie_writes_nothing_once_the_run_is_somebody_else_s",
         ),
     ),
@@ -158,7 +158,7 @@ MUTATIONS = (
         old="        if self.claim.place.attempt > 1:\n            self.buffer.add(",
         new="        if False:\n            self.buffer.add(",
         tests=(
-            "tests/chat/test_execution.py"
+            "tests/chat/test_attempts.py"
             "::test_a_new_attempt_says_what_it_replaces_and_keeps_the_old_charges",
         ),
     ),
@@ -168,7 +168,7 @@ MUTATIONS = (
         path="chat/worker.py",
         old='            found.stop("shutdown")\n',
         new="            pass\n",
-        tests=("tests/chat/test_execution.py::test_a_shutdown_hands_back_what_has_shown_nothing",),
+        tests=("tests/chat/test_attempts.py::test_a_shutdown_hands_back_what_has_shown_nothing",),
     ),
     Mutation(
         promise="G12",

@@ -16,17 +16,6 @@ MUTATIONS = (
     ),
     Mutation(
         promise="G10",
-        name="a call is charged again",
-        path="costs/ledger.py",
-        old="    if call.status != ModelCall.Status.OPEN:\n        return\n",
-        new="",
-        tests=(
-            "tests/costs/test_ledger.py::test_a_call_is_charged_once_however_often_it_is_closed",
-            "tests/costs/test_ledger.py::test_another_amount_under_the_same_key_is_an_alarm",
-        ),
-    ),
-    Mutation(
-        promise="G10",
         name="what a dead worker used is not charged",
         path="chat/runs.py",
         old="    abandon_calls(run.pk)\n    values:",
