@@ -187,6 +187,18 @@ MUTATIONS = (
         tests=(f"{SAFETY}::test_M_1_hostile_text_is_inert",),
     ),
     Mutation(
+        promise="M-11",
+        name="a provider's words are passed on",
+        path="chat/agent/errors.py",
+        old="            return AgentError(code, retry_after_s=_retry_after_s(cause))\n",
+        new="""\
+            failure = AgentError(code, retry_after_s=_retry_after_s(cause))
+            failure.args = (str(cause),)
+            return failure
+""",
+        tests=("tests/process/test_faults.py::test_M_11_nothing_secret_gets_out",),
+    ),
+    Mutation(
         promise="M-3",
         name="the calculator evaluates Python",
         path="chat/agent/tools/calculator.py",
