@@ -13,7 +13,7 @@ from tests.chaos.deployments import Cluster, Single
 from tests.chaos.faults import rows_of
 from tests.chaos.report import Played
 from tests.chaos.rows import LONG, SHORT, Profile, Row, Size
-from tests.chaos.scene import Scene, settings_for
+from tests.chaos.scene import Scene
 from tests.fakes.openai_provider import FakeProvider
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -40,8 +40,7 @@ def play_all(profile: Profile, size: Size, wanted: list[str]) -> Iterator[Played
         return
     log = Path(tempfile.mkdtemp(prefix="chatledger-chaos-")) / "provider.jsonl"
     with FakeProvider.in_thread(log) as provider:
-        settings = settings_for(provider)
-        deployment = Single(settings) if profile == "single" else Cluster(settings)
+        deployment = Single(provider) if profile == "single" else Cluster(provider)
         scene = Scene(deployment, provider)
         try:
             deployment.start()

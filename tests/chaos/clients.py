@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import httpx
 from websockets.asyncio.client import connect
@@ -144,10 +145,9 @@ class SseFollower(Follower):
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
         asked = {} if self._last_id else {"after": "0"}
         timeout = httpx.Timeout(SILENCE_S, connect=OPEN_WITHIN_S)
-        async with (
-            httpx.AsyncClient(timeout=timeout, trust_env=False) as http,
-            http.stream("GET", url, headers=headers, params=asked) as response,
-        ):
+        async with http().stream(
+            "GET", url, headers=headers, params=asked, timeout=timeout
+        ) as response:
             if response.status_code != 200:
                 raise ConnectionResetError(f"status {response.status_code}")
             rest = b""
@@ -211,9 +211,8 @@ class Caller:
         answer: Json | None = None
         outcome: int | str
         try:
-            async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
-                url = f"{self.base_url}{path}"
-                response = await http.request(method, url, json=body, headers=headers)
+            url = f"{self.base_url}{path}"
+            response = await http().request(method, url, json=body, headers=headers)
             outcome = response.status_code
             if response.status_code < 300:
                 answer = response.json()
@@ -223,6 +222,18 @@ class Caller:
             outcome = repr(error)[:120]
         self.tries.append(Try(started, time.monotonic() - started, outcome))
         return answer
+
+
+_http: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
+
+
+def http() -> httpx.AsyncClient:
+    """The loop's HTTP client, which makes a connection of its own for each request."""
+    loop = asyncio.get_running_loop()
+    if loop not in _http:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        _http[loop] = httpx.AsyncClient(timeout=10, limits=limits, trust_env=False)
+    return _http[loop]
 
 
 def new_key() -> str:

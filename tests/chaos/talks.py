@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -24,6 +24,8 @@ class Talk:
     key: str = field(default_factory=new_key)
     #: Stopped by its user so long after it was accepted.
     stop_after_s: float | None = None
+    #: From how many devices at once.
+    stops: int = 1
     #: Sent twice with the same key, as after a lost answer.
     is_repeated: bool = False
     run_ids: list[str] = field(default_factory=list)
@@ -58,7 +60,8 @@ class Talk:
             await self.send()
         if self.stop_after_s is not None:
             await asyncio.sleep(self.stop_after_s)
-            await self.stop()
+            others = [Caller(base_url=self.caller.base_url) for _ in range(self.stops)]
+            await asyncio.gather(*map(self.stop, others))
 
     async def send(self) -> None:
         """Send until it is acked."""
@@ -68,9 +71,9 @@ class Talk:
         self.run_ids.append(answer["run_id"])
         self.accepted_after_s = time.monotonic() - started
 
-    async def stop(self, via: Caller | None = None) -> None:
+    async def stop(self, via: Caller) -> None:
         """Ask for the end of the run until that is acked."""
-        await (via or self.caller).post(f"/api/runs/{self.run_id}/cancel", {})
+        await via.post(f"/api/runs/{self.run_id}/cancel", {})
         self.stop_acked_at = time.monotonic()
 
 
@@ -107,8 +110,11 @@ class Crowd:
         for playing in self._playing:
             playing.result(30)
         self._playing.clear()
-        leaving = [follower.stop() for talk in talks for follower in talk.followers]
-        self.thread.run(_all(leaving))
+        self.dismiss(talks)
+
+    def dismiss(self, talks: Iterable[Talk]) -> None:
+        """Let those leave who have seen what they came for."""
+        self.thread.run(_all([follower.stop() for talk in talks for follower in talk.followers]))
 
     def get(self, base_url: str, paths: Sequence[str]) -> list[Json]:
         """Read several things from the REST API at once."""

@@ -14,6 +14,11 @@ def check(row: Row, scene: Scene) -> None:
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("row", rows_of("single", with_long=False), ids=lambda row: row.id)
+def test_single(single: Scene, row: Row) -> None:
+    check(row, single)
+
+
 @pytest.mark.parametrize("row", rows_of("cluster", with_long=False), ids=lambda row: row.id)
 def test_cluster(cluster: Scene, row: Row) -> None:
     check(row, cluster)

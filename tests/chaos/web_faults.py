@@ -1,9 +1,14 @@
 """What happens to web processes: killed, frozen, told to stop."""
 
+import time
+
+import psutil
+
 from tests.chaos.clients import Caller
-from tests.chaos.rows import Row, Size
+from tests.chaos.rows import FINE, Row, Size
 from tests.chaos.scene import Outcome, Scene
 from tests.chaos.talks import Load
+from tests.process.product import Product, wait_for
 
 #: The supervisor's pause and the start of a web process. Its port stays open meanwhile, so that
 #: nginx sends it clients, which wait.
@@ -27,6 +32,57 @@ def killed(scene: Scene, size: Size) -> Outcome:
 
 def one_of_two_killed(scene: Scene, size: Size) -> Outcome:
     return scene.under(size.load(), kill_one_web, t_max_s=3)
+
+
+def terminate_web(scene: Scene) -> None:
+    scene.cluster.instances[0].child("web").terminate()
+
+
+def terminated(scene: Scene, size: Size) -> Outcome:
+    return scene.under(size.load(), terminate_web, t_max_s=15)
+
+
+def frozen(scene: Scene, size: Size) -> Outcome:
+    web = scene.cluster.instances[0].child("web")
+    return scene.under(
+        size.load(),
+        lambda _: web.suspend(),
+        heal=lambda _: web.resume(),
+        hold_s=30 if size.is_long else 12,
+        t_max_s=15,
+    )
+
+
+def restart_all(scene: Scene) -> None:
+    """Ask each process to end, one after the other, and wait until its successor is there."""
+    for product in scene.cluster.instances:
+        for role in ("web", "worker"):
+            for process in product.children(role):
+                replace(process, product, role)
+
+
+def replace(process: psutil.Process, product: Product, role: str) -> None:
+    before = {child.pid for child in product.children(role)}
+    process.terminate()
+    wait_for(lambda: {child.pid for child in product.children(role)} - before, timeout_s=40)
+    # It runs; now it has to load what it needs.
+    time.sleep(3)
+
+
+def restarted(scene: Scene, size: Size) -> Outcome:
+    load = size.load(streams=50, tokens=120, gap_ms=250)
+    return scene.under(load, restart_all, t_max_s=60)
+
+
+def dropped(scene: Scene, size: Size) -> Outcome:
+    """All clients of a session lose their connection at the same moment."""
+    count = 1000 if size.is_long else 100
+    load = Load(streams=1, tokens=40, gap_ms=500, followers=count, restless=0, stopping=0)
+
+    def drop(scene: Scene) -> None:
+        assert scene.deployment.front.reset() >= count
+
+    return scene.under(load, drop, t_max_s=5)
 
 
 def watched_elsewhere(scene: Scene, size: Size) -> Outcome:
@@ -59,6 +115,36 @@ ROWS = (
         profile="cluster",
         seen="the clients connect again and go on where they were",
         play=one_of_two_killed,
+    ),
+    Row(
+        id="D2",
+        fault="SIGTERM to the only web process of one of two instances",
+        profile="cluster",
+        seen="the clients are told to come again, and go on where they were",
+        play=terminated,
+    ),
+    Row(
+        id="D3",
+        fault="a web process frozen for 30 s",
+        profile="cluster",
+        seen="the clients notice that it is silent, and go on at the other instance",
+        play=frozen,
+        is_long=True,
+    ),
+    Row(
+        id="D4",
+        fault="rolling restart of every web and worker process during 50 answers",
+        profile="cluster",
+        seen="the clients connect again; runs end, or go on as another attempt",
+        endings=FINE | {"interrupted"},
+        play=restarted,
+    ),
+    Row(
+        id="D5",
+        fault="1,000 clients (100 in the short form) lose their connection at once",
+        profile="cluster",
+        seen="they connect again and go on where they were",
+        play=dropped,
     ),
     Row(
         id="G4",
