@@ -158,22 +158,31 @@ class Link:
                 held, self._held[direction] = self._held[direction], []
                 for data in held:
                     self.pass_on(direction, data)
+        if len(self.open_ends()) < 2 and not self.proxy.weather.stalled:
+            self.close()
 
     def close(self) -> None:
         """End both sides after what they were sent."""
-        self.proxy.links.discard(self)
-        for end in (self.client, self.server):
-            if end.transport and not end.transport.is_closing():
-                end.transport.close()
+        for end in self.open_ends():
+            end.close()
 
     def reset(self) -> None:
         """End both sides with a TCP reset."""
-        self.proxy.links.discard(self)
-        for end in (self.client, self.server):
-            if end.transport and not end.transport.is_closing():
-                sock: socket.socket = end.transport.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                end.transport.abort()
+        for end in self.open_ends():
+            sock: socket.socket = end.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.abort()
+
+    def open_ends(self) -> list[asyncio.Transport]:
+        return [end.transport for end in (self.client, self.server) if end.transport]
+
+    def lost(self) -> None:
+        """Close the other side of one that was lost; forget what has no side left."""
+        if not self.open_ends():
+            self.proxy.links.discard(self)
+        elif not self.proxy.weather.stalled:
+            # While the link is silent a peer that left is not told: so are broken networks.
+            self.close()
 
     def _loses_answer(self, direction: Direction, data: bytes) -> bool:
         weather = self.proxy.weather
@@ -232,6 +241,5 @@ class _End(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        # A peer that left is not told while the link is silent: that is what a broken network is.
-        if not self.link.proxy.weather.stalled:
-            self.link.close()
+        self.transport = None
+        self.link.lost()
