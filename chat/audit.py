@@ -119,7 +119,8 @@ def _wrong_at_end(run: Run, log: Sequence[Envelope]) -> Found:
         yield "R2", f"it is {run.status} and has the terminal events {ends}"
     elif not log[-1].is_terminal:
         yield "R4", f"{log[-1].type} follows its terminal event"
-    yield from _wrong_in_answer(run, [e for e in log if e.attempt == run.attempt])
+    shown = log[-1].attempt
+    yield from _wrong_in_answer(run, [e for e in log if e.attempt == shown])
     yield from _wrong_in_costs(run.pk, log)
 
 

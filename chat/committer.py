@@ -255,6 +255,8 @@ class Committer:
     @transaction.atomic
     def _store_unless_stored(self, batches: list[_Batch]) -> list[list[Envelope] | None]:
         """Store what an earlier try did not: it may be that only its answer was lost."""
+        # Behind these locks a commit that is still under way has come to its end.
+        leases.still_held([batch.buffer.place for batch in batches], worker=self._worker)
         found = [_find_stored(batch) for batch in batches]
         return found if any(found) else self._store(batches)
 

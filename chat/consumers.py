@@ -109,6 +109,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
                         await self.send(native.encode_caught_up(epoch=epoch, seq=seq))
         except hub.SessionGone as error:
             await self.close(UNKNOWN_SESSION, str(error))
+        except hub.PositionLost:
+            await self.close(SERVER_ERROR, "Connect again")
         except Exception:
             logger.exception("A socket cannot be served any more")
             await self.close(SERVER_ERROR, "Connect again")

@@ -97,6 +97,11 @@ def read_run(
     return [_from_record(record, session_id) for record in records.order_by("seq")]
 
 
+def is_compacted(session_pk: int, *, after: int) -> bool:
+    """Say whether events after `after` are gone from the log."""
+    return ChatSession.objects.filter(pk=session_pk, floor_seq__gt=after).exists()
+
+
 def shown_tokens(run_id: uuid.UUID) -> int:
     """The output tokens that a run has shown, over all its attempts, as its last delta says."""
     of_run = EventRecord.objects.filter(

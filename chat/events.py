@@ -6,7 +6,7 @@ and attempt, and when. Fields are only ever added; readers skip types they do no
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -226,6 +226,9 @@ Event = (
 
 TERMINAL_TYPES = frozenset({"run.finished", "run.failed", "run.cancelled"})
 DELTA_TYPES = frozenset({"text.delta", "reasoning.delta", "tool_call.delta"})
+
+#: The types that this version knows; a newer one may have written others.
+TYPES = frozenset(get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(Event))
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

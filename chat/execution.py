@@ -15,7 +15,7 @@ from typing import Literal
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chat import database, events, leases, parts, runs, sessions
+from chat import database, endings, events, leases, parts, sessions
 from chat.agent import agent, catalog, pieces
 from chat.agent.errors import AgentError
 from chat.agent.history import Turn
@@ -75,7 +75,7 @@ class Execution:
             await self._stopped(self._stop)
         except LeaseLost:
             logger.info("Run %s is somebody else's now", self.claim.place.run_id)
-        except StorageUnavailable:
+        except (StorageUnavailable, *database.Unavailable):
             await self._fail_unstored()
         except AgentError as error:
             logger.warning("Run %s failed: %r", self.claim.place.run_id, error.__cause__ or error)
@@ -216,9 +216,9 @@ class Execution:
                     parts=self._draft.parts,
                     stop_reason=stop_reason,
                 ),
-                lambda stored: runs.store_message(run_id, stored),
+                lambda stored: endings.store_message(run_id, stored),
             )
-        self.buffer.add(terminal, lambda _: runs.end(Run(pk=run_id), terminal))
+        self.buffer.add(terminal, lambda _: endings.end(Run(pk=run_id), terminal))
         await self._flush()
         meter = self._meter
         logger.info(
@@ -275,7 +275,7 @@ def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total, CancelReason | Non
     """Read the conversation, what earlier attempts cost, and whether the run is cancelled."""
     place = claim.place
     if place.attempt > 1:
-        runs.abandon_calls(place.run_id)
+        endings.abandon_calls(place.run_id)
     run = Run.objects.select_related("session").get(pk=place.run_id)
     history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]

@@ -34,6 +34,10 @@ class SessionGone(Exception):
         return "The session was deleted"
 
 
+class PositionLost(Exception):
+    """The log was shortened beyond a reader's position while it read."""
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """One reader's queue; when it overflows it is forgotten and the log is read instead."""
@@ -178,7 +182,7 @@ async def follow(*, session_pk: int, session_id: str, after: int) -> AsyncIterat
     """Give all events after `after`, those that are stored and then those that happen, for ever.
 
     A reader that falls behind gets neighbouring deltas joined. An empty list says that all that
-    is stored has been given. Raises SessionGone.
+    is stored has been given. Raises SessionGone or PositionLost.
     """
     hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
     subscription = hub.subscribe(session_pk, after=after)
@@ -202,7 +206,13 @@ async def _stored(session_id: str, subscription: Subscription) -> AsyncIterator[
             after=subscription.position,
         )
         if not page:
+            if await database.patiently(
+                event_log.is_compacted, subscription.session_pk, after=subscription.position
+            ):
+                raise PositionLost
             return
+        if page[0].seq != subscription.position + 1:
+            raise PositionLost
         subscription.position = page[-1].seq
         yield merge_envelopes(page)
 

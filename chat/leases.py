@@ -35,15 +35,12 @@ def claim(run_id: uuid.UUID, *, worker: str) -> Claim | None:
 
     One conditional UPDATE decides between any number of workers; None means somebody else has it.
     """
-    earlier = Run.objects.filter(
-        session=OuterRef("session"), status__in=Run.ACTIVE, queued_seq__lt=OuterRef("queued_seq")
-    )
     free = Q(status=Run.Status.QUEUED) | Q(
         status=Run.Status.RUNNING, lease_expires_at__lt=Now(), has_effects=False
     )
     wanted = Run.objects.filter(
         free,
-        ~Exists(earlier),
+        is_next(),
         pk=run_id,
         attempt__lt=Run.MAX_ATTEMPTS,
         cancel_requested_at__isnull=True,
@@ -61,6 +58,14 @@ def claim(run_id: uuid.UUID, *, worker: str) -> Claim | None:
         # Two runs of one session were claimed at once; the constraint let the other one through.
         return None
     return _claimed(run_id) if taken else None
+
+
+def is_next() -> Q:
+    """The condition of a run that no other one of its session is before."""
+    earlier = Run.objects.filter(
+        session=OuterRef("session"), status__in=Run.ACTIVE, queued_seq__lt=OuterRef("queued_seq")
+    )
+    return ~Q(Exists(earlier))
 
 
 def still_held(places: Sequence[Place], *, worker: str) -> set[uuid.UUID]:
@@ -94,8 +99,11 @@ def beat(run_ids: Sequence[uuid.UUID], *, worker: str) -> dict[uuid.UUID, str | 
     Only what is really being executed is renewed: a run that got lost in its worker is found.
     """
     mine = Run.objects.filter(pk__in=run_ids, worker=worker, status=Run.Status.RUNNING)
-    mine.update(lease_expires_at=_expiry())
-    rows = mine.values_list("pk", "cancel_requested_at", "cancel_reason")
+    with transaction.atomic():
+        # In the order in which everybody locks runs.
+        locked = mine.order_by("pk").select_for_update()
+        rows = list(locked.values_list("pk", "cancel_requested_at", "cancel_reason"))
+        mine.update(lease_expires_at=_expiry())
     return {pk: (reason if requested_at else None) for pk, requested_at, reason in rows}
 
 

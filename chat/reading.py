@@ -1,9 +1,9 @@
 """How a client begins to read a session and why it has to stop, on any transport."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Reading:
         )
         _connections[owner_key] += 1
         try:
-            async with aclosing(following):  # type: ignore[type-var]
+            async with contextlib.aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
                     yield envelopes
         finally:
@@ -82,8 +82,9 @@ async def logged_out(principal: Principal, session_key: str | None) -> None:
     """Wait until the login that a connection was opened with does not stand any more."""
     while True:
         await asyncio.sleep(CHECK_LOGIN_EVERY_S)
-        if not await database.patiently(principals.is_still, principal, session_key=session_key):
-            return
+        with contextlib.suppress(*database.Unavailable):
+            if not await database.read(principals.is_still, principal, session_key=session_key):
+                return
 
 
 def _snapshot(session: ChatSession, start: positions.Start) -> dict[str, Any]:

@@ -16,14 +16,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from chat import broadcast, database, event_log, events, parts, sessions
+from chat import broadcast, database, endings, event_log, events, parts, sessions
 from chat.commands import IfRunning, SendMessage
-from chat.event_log import Place
 from chat.events import CancelReason, Envelope
 from chat.models import ChatSession, Message, Run
 from chat.parts import TextPart
 from chat.principals import EVERYBODY, Principal
-from costs import ledger
 
 logger = logging.getLogger(__name__)
 
@@ -174,59 +172,21 @@ def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
     return first[0] if first and first[1] == Run.Status.QUEUED else None
 
 
-def end(run: Run, terminal: events.Terminal) -> None:
-    """Bring a run's row to the state that its terminal event says, and charge what is open."""
-    abandon_calls(run.pk)
-    values: dict[str, object] = {"status": Run.Status.FINISHED}
-    match terminal:
-        case events.RunFailed():
-            values = {
-                "status": Run.Status.FAILED,
-                "error_code": terminal.code,
-                "error_detail": terminal.message[:500],
-            }
-        case events.RunCancelled():
-            values = {"status": Run.Status.CANCELLED}
-            not_rolled_back = Run.objects.filter(pk=run.pk).exclude(cancel_reason="rolled_back")
-            not_rolled_back.update(cancel_reason=terminal.reason)
-    Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
-
-
-def abandon_calls(run_id: uuid.UUID) -> None:
-    """Close and charge what an attempt of the run has left open."""
-    ledger.abandon_calls(run_id=run_id, shown=lambda: event_log.shown_tokens(run_id))
-
-
-def store_message(run_id: uuid.UUID, stored: Sequence[Envelope]) -> None:
-    """Keep the message that these events completed."""
-    for envelope in stored:
-        if envelope.type != "message.completed":
-            continue
-        completed = envelope.event
-        if isinstance(completed, events.MessageCompleted):
-            Message.objects.create(
-                id=uuid.UUID(completed.message_id),
-                session_id=Run.objects.values_list("session_id", flat=True).get(pk=run_id),
-                run_id=run_id,
-                role=completed.role,
-                parts=parts.dump(completed.parts),
-                stop_reason=completed.stop_reason,
-                seq=envelope.seq,
-            )
-
-
 @transaction.atomic
 def _start(
-    session_pk: int, command: SendMessage, model: str, retry_of: Run | None = None
+    session_pk: int,
+    command: SendMessage,
+    model: str,
+    *,
+    retry_of: Run | None = None,
+    asks_again: uuid.UUID | None = None,
 ) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, CancelReason]]]:
     session = ChatSession.objects.select_for_update().filter(pk=session_pk).first()
     if session is None:
         raise sessions.UnknownSession(session_pk)
-    digest = _digest(command)
-    if command.idempotency_key:
-        known = session.runs.filter(idempotency_key=command.idempotency_key).first()
-        if known:
-            return _repeated(known, digest), [], []
+    digest = _digest(command, asks_again=asks_again)
+    if known := _run_of_key(session, command.idempotency_key):
+        return _repeated(known, digest), [], []
     _check_active_elsewhere(session)
     cancelled, stored = _make_way(session, command.if_running)
     run = Run.objects.create(
@@ -239,7 +199,7 @@ def _start(
     )
     message_id = uuid.uuid4()
     stored += event_log.append_now(
-        place_of(run),
+        endings.place_of(run),
         events.RunQueued(model=model, retry_of=str(retry_of.pk) if retry_of else None),
         events.MessageStarted(
             message_id=str(message_id), role="user", idempotency_key=command.idempotency_key
@@ -248,7 +208,7 @@ def _start(
             message_id=str(message_id), role="user", parts=[TextPart(text=command.text)]
         ),
     )
-    store_message(run.pk, stored[-1:])
+    endings.store_message(run.pk, stored[-1:])
     sessions.touch(session, first_text=command.text)
     started = Started(run_id=run.pk, message_id=message_id, seq=stored[-1].seq, is_repeated=False)
     return started, stored, cancelled
@@ -259,17 +219,32 @@ def _retry(
     run_id: uuid.UUID, model: str, idempotency_key: str | None
 ) -> tuple[Started, list[Envelope]]:
     run = lock(run_id)
-    if run.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
-        raise NotRetryable
     question = parts.load(run.messages.get(role=Message.Role.USER).parts)
-    command = SendMessage(text=parts.text_of(question), idempotency_key=idempotency_key)
-    started, stored, _ = _start(run.session_id, command, model, retry_of=run)
+    command = SendMessage(
+        text=parts.text_of(question), model=model, idempotency_key=idempotency_key
+    )
+    known = _run_of_key(run.session, idempotency_key)
+    if known:
+        return _repeated(known, _digest(command, asks_again=run_id)), []
+    newest = run
+    while again := newest.retries.order_by("queued_seq").last():
+        newest = again
+    if newest.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
+        raise NotRetryable
+    started, stored, _ = _start(run.session_id, command, model, retry_of=newest, asks_again=run_id)
     return started, stored
 
 
-def _digest(command: SendMessage) -> str:
+def _run_of_key(session: ChatSession, idempotency_key: str | None) -> Run | None:
+    if not idempotency_key:
+        return None
+    return session.runs.filter(idempotency_key=idempotency_key).first()
+
+
+def _digest(command: SendMessage, *, asks_again: uuid.UUID | None = None) -> str:
     # As it was asked for: which model is the default may change between two tries.
-    request = json.dumps([command.text, command.model, command.if_running])
+    asked = [command.text, command.model, command.if_running]
+    request = json.dumps([*asked, str(asks_again)] if asks_again else asked)
     return hashlib.sha256(request.encode()).hexdigest()
 
 
@@ -316,15 +291,15 @@ def _cancel(run_id: uuid.UUID, reason: CancelReason) -> tuple[int, list[Envelope
 
 def _request_cancel(run: Run, reason: CancelReason) -> list[Envelope]:
     """End a queued run at once; ask for the end of a running one."""
+    if run.cancel_reason == "rolled_back":
+        # Whatever is asked for later, it stays out of the conversation.
+        reason = "rolled_back"
     if run.status == Run.Status.RUNNING:
         Run.objects.filter(pk=run.pk).update(
             cancel_requested_at=Coalesce("cancel_requested_at", Now()), cancel_reason=reason
         )
         return []
-    terminal = events.RunCancelled(reason=reason)
-    stored = event_log.append_now(place_of(run), terminal)
-    end(run, terminal)
-    return stored
+    return endings.end_unexecuted(run, events.RunCancelled(reason=reason))
 
 
 def lock(run_id: uuid.UUID) -> Run:
@@ -332,16 +307,6 @@ def lock(run_id: uuid.UUID) -> Run:
     session_pk = Run.objects.values_list("session_id", flat=True).get(pk=run_id)
     ChatSession.objects.select_for_update().get(pk=session_pk)
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
-
-
-def place_of(run: Run) -> Place:
-    """Where the events of a run go."""
-    return Place(
-        session_pk=run.session.pk,
-        session_id=run.session.session_id,
-        run_id=run.pk,
-        attempt=run.attempt,
-    )
 
 
 @functools.cache

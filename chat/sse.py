@@ -146,7 +146,7 @@ async def _paced(
                 yield envelopes
             else:
                 yield None
-    except hub.SessionGone:
+    except (hub.SessionGone, hub.PositionLost):
         return
     finally:
         left = {upcoming, *ending} if upcoming else ending

@@ -29,6 +29,7 @@ REAP_EVERY_S = 1.0
 #: When the database comes back, everybody has this long to renew his leases.
 REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
 RETRY_S = 1.0
+LOOK_EVERY_S = 0.05
 COMPACT_EVERY_S = 600.0
 COMPACT_PAUSE_S = 0.5
 
@@ -41,6 +42,8 @@ class Worker:
         self._concurrency = concurrency
         self._grace_s = grace_s
         self._running: dict[uuid.UUID, Execution] = {}
+        #: How many runs are being executed, with those that are just being claimed.
+        self._executing = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
         self._is_stopping = threading.Event()
@@ -96,9 +99,13 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _execute(self, run_id: uuid.UUID) -> None:
-        executed = await execution.execute(
-            run_id, committer=self._committer, worker=self.name, running=self._running
-        )
+        self._executing += 1
+        try:
+            executed = await execution.execute(
+                run_id, committer=self._committer, worker=self.name, running=self._running
+            )
+        finally:
+            self._executing -= 1
         if executed:
             await self._start_next(run_id)
 
@@ -123,9 +130,9 @@ class Worker:
         for run_id in await database.read(recovery.dead):
             try:
                 session_pk, stored = await database.write(recovery.end_dead, run_id)
-            except database.Unavailable as error:
-                # Its rows may be locked by one who is frozen; the others are not.
-                logger.warning("Run %s cannot be ended yet: %s", run_id, error)
+            except Exception:
+                # Its rows may be locked by one who is frozen; the others are to be ended.
+                logger.exception("Run %s cannot be ended yet", run_id)
                 continue
             if stored:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
@@ -199,8 +206,11 @@ class Worker:
         running = [found.task for found in self._running.values() if found.task]
         if running:
             await asyncio.wait(running, timeout=self._grace_s)
-        for found in list(self._running.values()):
-            found.stop("shutdown")
+        # Again and again: one may only just be being claimed.
+        while self._executing:
+            for found in list(self._running.values()):
+                found.stop("shutdown")
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _supervised(keeper: Callable[[], Awaitable[None]]) -> None:

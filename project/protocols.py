@@ -30,6 +30,11 @@ LOOK_AGAIN_S = 0.1
 class Socket(daphne.ws_protocol.WebSocketProtocol):
     """A WebSocket that reads no faster than its application, and says why it closes."""
 
+    ENDED = (
+        daphne.ws_protocol.WebSocketProtocol.STATE_CLOSING,
+        daphne.ws_protocol.WebSocketProtocol.STATE_CLOSED,
+    )
+
     def make_inbox(self) -> flow.Inbox:
         return flow.Inbox(pause=self.transport.pauseProducing, resume=self._read_on)
 
@@ -44,7 +49,9 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         is_closing = message["type"] == "websocket.close"
-        if is_closing and self.state == self.STATE_OPEN:
+        if message["type"] == "websocket.send" and self.state in self.ENDED:
+            return  # its application has not heard yet that the client is gone
+        if is_closing and self.state != self.STATE_CONNECTING:
             self._close(message.get("code") or 1000, message.get("reason") or "")
         elif is_closing and message.get("code") == NOT_FOUND:
             # daphne answers every refusal with 403, also where nothing is.
@@ -59,12 +66,14 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
         reactor.callLater(random.uniform(0, within_s), self._close_for_restart)
 
     def _close_for_restart(self) -> None:
-        if self.state == self.STATE_OPEN:
-            self._close(SERVICE_RESTART, RESTART_REASON)
-        elif self.state == self.STATE_CONNECTING:
+        if self.state == self.STATE_CONNECTING:
             reactor.callLater(LOOK_AGAIN_S, self._close_for_restart)
+        else:
+            self._close(SERVICE_RESTART, RESTART_REASON)
 
     def _close(self, code: int, reason: str) -> None:
+        if self.state != self.STATE_OPEN:
+            return  # the other side was first
         # daphne forgets the reason, and autobahn's sendClose() refuses 1011 and 1012.
         self.sendCloseFrame(code=code, reasonUtf8=encode_truncate(reason, MAX_REASON_BYTES))
 

@@ -4,9 +4,10 @@ import asyncio
 import threading
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
-from chat import broadcast, committer, database
+from chat import broadcast, committer, database, event_log, events, leases
 from chat.models import Message, Run
 from costs import ledger
 from tests import driving, invariants
@@ -129,3 +130,35 @@ def test_P2_a_long_outage_fails_the_run_and_keeps_all_that_was_said(
     (part,) = Message.objects.get(role="assistant").parts
     assert part["text"] == driving.text_of(session)
     invariants.check_session(session)
+
+
+def test_P4_a_commit_that_is_still_under_way_is_waited_for(session, redis):
+    """Its answer is lost while the server is still at it; only PostgreSQL can do two at once."""
+    started = driving.send(session, "Hi")
+    place = leases.claim(started.run_id, worker="w").place
+    made = committer.Committer(worker="w")
+    buffer = made.open(place)
+    entries = [event_log.Entry(event=events.Progress(step=1), at=timezone.now())]
+    batch = committer._Batch(buffer, entries, [], None)
+    is_stored, may_commit = threading.Event(), threading.Event()
+
+    def store():
+        with transaction.atomic():
+            made._store([batch])
+            is_stored.set()
+            may_commit.wait(10)
+        connection.close()
+
+    def store_again():
+        made._store_unless_stored([batch])
+        connection.close()
+
+    first, second = threading.Thread(target=store), threading.Thread(target=store_again)
+    first.start()
+    is_stored.wait(5)
+    second.start()
+    threading.Event().wait(0.3)
+    may_commit.set()
+    first.join()
+    second.join()
+    assert [e.type for e in driving.log_of(session)].count("progress") == 1

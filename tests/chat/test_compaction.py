@@ -1,12 +1,14 @@
 """Compaction: old events go, and with them nothing that anybody was told is there."""
 
+import asyncio
+from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from chat import compaction, positions, reading, sessions
+from chat import compaction, database, hub, positions, reading, sessions
 from chat.models import EventRecord, Message, Run
 from chat.positions import Position
 from costs import ledger
@@ -82,3 +84,19 @@ def test_P5_after_a_restore_positions_from_before_mean_nothing(worker, session, 
     assert session.epoch != before
     assert session.ledger_key == costs
     assert positions.start(session, wanted=Position(1, before)).reset == "epoch"
+
+
+@pytest.mark.parametrize("tokens", [5, 300])
+def test_a_reader_whose_events_go_while_it_reads_is_told_to_begin_anew(worker, session, tokens):
+    age(answer(worker, session, f"[[tokens={tokens} delay_ms=3]]"), hours=25)
+    young = answer(worker, session)
+
+    async def read():
+        place = {"session_pk": session.pk, "session_id": session.session_id}
+        async with aclosing(hub.follow(**place, after=1)) as following:
+            await database.write(compaction.compact)
+            return [e.seq async for page in following for e in page]
+
+    assert young.queued_seq > 3
+    with pytest.raises(hub.PositionLost):
+        asyncio.run(asyncio.wait_for(read(), 10))

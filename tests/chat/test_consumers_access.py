@@ -6,9 +6,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.test import Client
 
-from chat import consumers, reading
+from chat import consumers, principals, reading
 from chat.models import ChatSession
 from chat.principals import Principal
 from tests.chat.test_consumers_refusals import closing, wire_to
@@ -97,6 +98,23 @@ async def test_WS_33_a_socket_is_closed_when_its_login_has_ended(
     await wire.connect(timeout=5)
     assert await wire.receive_nothing(timeout=0.3)
     await end_login(ending)
+    assert (await wire.receive_output(timeout=5))["code"] == 4401
+
+
+async def test_WS_33_an_outage_of_the_database_does_not_end_the_watch(alices_cookie, monkeypatch):
+    monkeypatch.setattr(reading, "CHECK_LOGIN_EVERY_S", 0.05)
+    is_still, failures = principals.is_still, [OperationalError("away")] * 4
+
+    def is_still_when_it_is_there(*args, **kwargs):
+        if failures:
+            raise failures.pop()
+        return is_still(*args, **kwargs)
+
+    monkeypatch.setattr(principals, "is_still", is_still_when_it_is_there)
+    wire = wire_to("/ws/sessions/alices", [alices_cookie])
+    await wire.connect(timeout=5)
+    assert await wire.receive_nothing(timeout=0.5)
+    await end_login("disabled")
     assert (await wire.receive_output(timeout=5))["code"] == 4401
 
 

@@ -8,12 +8,13 @@ from concurrent.futures import CancelledError
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import broadcast, recovery, sessions
-from chat.models import Message, Run
+from chat import broadcast, leases, recovery, sessions
+from chat.models import ChatSession, EventRecord, Message, Run
 from chat.worker import Worker
 from costs import ledger
 from tests import driving, invariants
@@ -86,6 +87,81 @@ def test_a_cancelled_run_of_a_dead_worker_ends_cancelled(session, redis):
     recovery.end_dead(run_id)
     assert Run.objects.get().status == "cancelled"
     invariants.check_session(session)
+
+
+def test_a_run_that_was_handed_over_keeps_its_text_when_it_is_cancelled(session, redis):
+    worker = Worker(concurrency=5)
+    worker.start()
+    started = driving.send(session, "[[tokens=500 delay_ms=5]]")
+    thread = threading.Thread(target=worker.execute, args=(started.run_id,))
+    thread.start()
+    driving.wait_for(lambda: len(driving.text_of(session)) > 30)
+    worker.shut_down()
+    driving.wait_for_status(started.run_id, "queued")
+    thread.join()
+    worker.close()
+    shown = driving.text_of(session)
+    driving.cancel(started.run_id)
+    assert Run.objects.get().status == "cancelled"
+    assert Message.objects.get(role="assistant").parts == [{"type": "text", "text": shown}]
+    invariants.check_session(session)
+
+
+def test_an_attempt_that_said_nothing_does_not_take_the_text_of_the_one_before(session, redis):
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=30)
+    shown = driving.text_of(session)
+    # Handed over, claimed, and dead again at once.
+    Run.objects.update(attempt=3, has_effects=False)
+    expire_leases()
+    recovery.end_dead(run_id)
+    assert Message.objects.get(role="assistant").parts == [{"type": "text", "text": shown}]
+    invariants.check_session(session)
+
+
+def test_a_run_with_events_of_a_newer_version_is_ended(session, redis):
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=5)
+    add_unknown_event(session, run_id)
+    expire_leases()
+    recovery.end_dead(run_id)
+    assert Run.objects.get().status == "failed"
+
+
+def add_unknown_event(session, run_id):
+    session.refresh_from_db()
+    unknown = {"type": "text.annotated", "body": '{"type":"text.annotated"}'}
+    EventRecord.objects.create(
+        session=session,
+        seq=session.last_seq + 1,
+        run_id=run_id,
+        attempt=1,
+        at=timezone.now(),
+        **unknown,
+    )
+    ChatSession.objects.update(last_seq=F("last_seq") + 1)
+
+
+def test_a_run_that_cannot_be_ended_does_not_keep_the_reaper_from_the_others(
+    session, alice, redis, monkeypatch
+):
+    die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=5)
+    expire_leases()
+    monkeypatch.setattr(recovery.endings, "_closing_events", lambda *_, **__: 1 / 0)
+    other, _ = sessions.create(alice, model="scripted:demo")
+    started = driving.send(other, "[[tokens=2 delay_ms=0]]")
+    Run.objects.filter(pk=started.run_id).update(created_at=timezone.now() - timedelta(seconds=30))
+    worker = Worker(concurrency=10)
+    worker.start()
+    driving.wait_for_status(started.run_id, "finished")
+    worker.close()
+
+
+def test_runs_that_have_to_wait_take_no_place_of_the_reaper(session, alice, redis):
+    first = driving.send(session, "busy")
+    leases.claim(first.run_id, worker="somebody")
+    for n in range(5):
+        driving.send(session, f"waiting {n}", if_running="enqueue")
+    Run.objects.filter(status="queued").update(created_at=timezone.now() - timedelta(seconds=60))
+    assert recovery.unclaimed() == []
 
 
 def test_a_run_that_is_handed_back_while_it_is_cancelled_ends_cancelled(session, worker):

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import transaction
 
-from chat import broadcast, leases, runs, sessions
+from chat import broadcast, endings, events, leases, runs, sessions
 from chat.models import ChatSession, Message, Run
 from tests import driving, invariants
 
@@ -22,7 +23,7 @@ LONG = "[[tokens=2000 delay_ms=5]]"
 def ending(monkeypatch):
     """Holds the transaction that ends a run in the worker until the test lets it go on."""
     reached, may_go_on = threading.Event(), threading.Event()
-    end = runs.end
+    end = endings.end
 
     def end_slowly(run, terminal):
         if terminal.type == "run.finished":
@@ -30,7 +31,7 @@ def ending(monkeypatch):
             may_go_on.wait(5)
         end(run, terminal)
 
-    monkeypatch.setattr(runs, "end", end_slowly)
+    monkeypatch.setattr(endings, "end", end_slowly)
     yield reached, may_go_on
     may_go_on.set()
 
@@ -85,7 +86,7 @@ def test_a_run_whose_end_could_not_be_stored_is_ended_by_the_reaper(
     monkeypatch.setattr("chat.worker.HEARTBEAT_S", 0.2)
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=1))
     ringing = request.getfixturevalue("ringing")
-    end, calls = runs.end, []
+    end, calls = endings.end, []
 
     def end_second_time(run, terminal):
         calls.append(terminal)
@@ -93,7 +94,7 @@ def test_a_run_whose_end_could_not_be_stored_is_ended_by_the_reaper(
             raise RuntimeError("the end is not stored")
         end(run, terminal)
 
-    monkeypatch.setattr(runs, "end", end_second_time)
+    monkeypatch.setattr(endings, "end", end_second_time)
     started = driving.send(session, SHORT)
     driving.wait_for(lambda: calls and not ringing._running)
     run = driving.wait_for_status(started.run_id, "failed", timeout_s=6)
@@ -173,3 +174,42 @@ def test_G15_a_user_has_active_runs_in_five_sessions_at_most(alice, redis):
     driving.send(many[0], SHORT, if_running="enqueue")
     driving.cancel(many[4].runs.get().pk)
     driving.send(many[5], SHORT)
+
+
+def test_what_was_rolled_back_stays_so_whatever_is_asked_for_later(session, redis):
+    first = driving.send(session, SHORT)
+    leases.claim(first.run_id, worker="w")
+    driving.send(session, SHORT, if_running="rollback")
+    driving.cancel(first.run_id)
+    assert Run.objects.get(pk=first.run_id).cancel_reason == "rolled_back"
+
+
+def fail(run_id):
+    with transaction.atomic():
+        run = runs.lock(run_id)
+        endings.end_unexecuted(run, events.RunFailed(code="x", message="x"))
+    return Run.objects.get(pk=run_id)
+
+
+def retry(run, **more):
+    return async_to_sync(runs.retry)(run, model="scripted:demo", **more)
+
+
+def test_R_6_the_key_of_a_message_is_no_key_for_asking_it_again(session, redis):
+    first = fail(driving.send(session, "Hi", idempotency_key="k").run_id)
+    with pytest.raises(runs.KeyReused):
+        retry(first, idempotency_key="k")
+
+
+def test_what_is_asked_again_twice_is_told_to_the_model_once(session, redis):
+    first = fail(driving.send(session, "Hi").run_id)
+    fail(retry(first).run_id)
+    third = Run.objects.get(pk=retry(first).run_id)
+    assert [m.run_id for m in sessions.history_of(third)] == [third.pk]
+
+
+def test_what_was_answered_the_second_time_is_not_asked_again(session, ringing):
+    first = fail(driving.send(session, SHORT).run_id)
+    driving.wait_for_status(retry(first).run_id, "finished")
+    with pytest.raises(runs.NotRetryable):
+        retry(first)

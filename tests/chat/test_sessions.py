@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from chat import events, leases, runs, sessions
+from chat import endings, events, leases, sessions
 from chat.models import ChatSession, Run
 from tests import driving
 
@@ -213,6 +213,6 @@ def test_a_rollback_holds_however_the_run_ends_at_that_moment(worker, session, t
     leases.claim(wrong.run_id, worker="somebody")
     driving.cancel(wrong.run_id)
     second = driving.send(session, "Hi", if_running="rollback")
-    runs.end(Run.objects.get(pk=wrong.run_id), terminal)
+    endings.end(Run.objects.get(pk=wrong.run_id), terminal)
     assert history_of(second) == [("user", "Hi")]
     assert said(sessions.messages_of(session, before=None, limit=10)) == [("user", "Hi")]

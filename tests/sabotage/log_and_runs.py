@@ -18,8 +18,8 @@ MUTATIONS = (
         promise="G1",
         name="idempotency key ignored",
         path="chat/runs.py",
-        old="    if command.idempotency_key:\n",
-        new="    if False:\n",
+        old="    if known := _run_of_key(session, command.idempotency_key):\n",
+        new="    if known := None:\n",
         tests=(
             "tests/chat/test_api_messages.py"
             "::test_the_same_key_gives_the_same_answer_and_no_second_run",
@@ -112,8 +112,8 @@ MUTATIONS = (
         promise="G9",
         name="claim without condition",
         path="chat/leases.py",
-        old="        free,\n        ~Exists(earlier),\n",
-        new="        ~Exists(earlier),\n",
+        old="        free,\n        is_next(),\n",
+        new="        is_next(),\n",
         tests=("tests/chat/test_leases.py::test_a_queued_run_can_be_claimed_once",),
     ),
     Mutation(

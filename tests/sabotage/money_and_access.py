@@ -17,7 +17,7 @@ MUTATIONS = (
     Mutation(
         promise="G10",
         name="what a dead worker used is not charged",
-        path="chat/runs.py",
+        path="chat/endings.py",
         old="    abandon_calls(run.pk)\n    values:",
         new="    values:",
         tests=(
