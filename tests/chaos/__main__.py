@@ -56,7 +56,7 @@ def play(row: Row, scene: Scene, size: Size) -> Played:
     outcome, problems = None, []
     try:
         outcome = row.play(scene, size)
-        problems = row.problems(outcome)
+        problems = [*row.problems(outcome), *scene.audit()]
     except Exception:  # noqa: BLE001 - the other rows are to be played all the same
         problems = [traceback.format_exc()]
     told = f"{outcome.told}, recovery {outcome.recovery_s:.1f} s" if outcome else "not played"

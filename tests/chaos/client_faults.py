@@ -67,20 +67,16 @@ def came_back(scene: Scene, size: Size) -> Outcome:
     talks = QUICK.talks([scene.url])
     scene.crowd.begin(talks)
     scene.wait_until_ended(talks, timeout_s=30)
-    problems: list[str] = []
+    asked = []
     for talk in talks:
-        log = read_log(
-            f"{scene.url}/api/sessions/{talk.session_id}/events", talk.followers[0].position
-        )
+        place = f"api/sessions/{talk.session_id}/events"
+        log = read_log(f"{scene.url}/{place}", talk.followers[0].position)
         for product in scene.deployment.instances:
-            url = f"{product.url}/api/sessions/{talk.session_id}/events"
-            asked = [
-                resume(url, log, after) for after in positions(log) * (10 if size.is_long else 1)
-            ]
-            for found in scene.crowd.thread.run(_all(asked)):
-                problems += found
+            wanted = positions(log) * (10 if size.is_long else 1)
+            asked += [resume(f"{product.url}/{place}", log, after) for after in wanted]
+    found = scene.crowd.thread.run(_all(asked))
     outcome = scene.judge(talks)
-    outcome.problems += problems
+    outcome.problems += [problem for problems in found for problem in problems]
     return outcome
 
 

@@ -75,6 +75,12 @@ class Follower:
         """The runs whose end this client was told."""
         return [event["run_id"] for event in self.events if is_terminal(event)]
 
+    @property
+    def error(self) -> BaseException | None:
+        """What ended this follower and should not have."""
+        task = self._task
+        return task.exception() if task and task.done() and not task.cancelled() else None
+
     def start(self) -> None:
         """Follow in a task of the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._follow())
@@ -84,8 +90,8 @@ class Follower:
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
-            if not self._task.cancelled() and (error := self._task.exception()):
-                raise error
+            if self.error:
+                raise self.error
 
     async def read(self) -> None:
         """Read one connection until it breaks."""

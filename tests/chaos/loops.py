@@ -6,8 +6,6 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import uvloop
-
 T = TypeVar("T")
 
 
@@ -15,7 +13,8 @@ class LoopThread:
     """Runs coroutines for other threads until it is closed."""
 
     def __init__(self, name: str) -> None:
-        self.loop = uvloop.new_event_loop()
+        # Not uvloop's: httpx stumbles over a connection that is reset while it is opened.
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

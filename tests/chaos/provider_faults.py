@@ -19,7 +19,7 @@ def refused(scene: Scene, size: Size) -> Outcome:
         size.load(),
         refuse,
         heal=accept,
-        hold_s=10,
+        hold_s=10 if size.is_long else 4,
         t_max_s=15,
         meanwhile=Load(streams=4, tokens=10, restless=0, stopping=0),
     )
@@ -50,7 +50,7 @@ ENDLESS_TOOL = 'tool=calculator args={"expression":"6*7"} tool_forever=1'
 ROWS = (
     Row(
         id="U2",
-        fault="the provider refuses connections for 10 s",
+        fault="the provider refuses connections for 10 s (4 in the short form)",
         profile="cluster",
         seen="open answers end with their text, new ones fail after their retries",
         endings=FINE | {"interrupted", "unavailable"},

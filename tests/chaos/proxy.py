@@ -10,7 +10,7 @@ import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from tests.chaos.loops import LoopThread
 
@@ -91,7 +91,8 @@ class Proxy:
         self.weather = Weather()
         await self._listen()
         for link in list(self.links):
-            link.release()
+            if link.server.transport:
+                link.release()
 
     async def _refuse(self) -> None:
         if self._server:
@@ -116,6 +117,8 @@ class Link:
         self._held: dict[Direction, list[bytes]] = defaultdict(list)
         self._due_at: dict[Direction, float] = defaultdict(float)
         self._is_unanswered = False
+        #: From when on data is passed on at once; what came earlier is passed on first.
+        self._is_open = False
 
     async def open(self) -> None:
         """Connect to the server; the client's connection is closed when there is none."""
@@ -137,7 +140,7 @@ class Link:
         if self._loses_answer(direction, data):
             self.proxy.lost_answers += 1
             self.reset()
-        elif direction in weather.stalled or not self.server.transport:
+        elif direction in weather.stalled or not self._is_open:
             self._held[direction].append(data)
         elif weather.bytes_left is not None:
             self._carry_some(direction, data)
@@ -153,6 +156,7 @@ class Link:
 
     def release(self) -> None:
         """Pass on what was held back."""
+        self._is_open = True
         for direction in BOTH:
             if direction not in self.proxy.weather.stalled:
                 held, self._held[direction] = self._held[direction], []
@@ -224,8 +228,8 @@ class _End(asyncio.Protocol):
         return self.link.server if self.direction == "up" else self.link.client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass of asyncio's.
-        self.transport = cast("asyncio.Transport", transport)
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
         if self.direction == "up":
             self._opening = asyncio.get_running_loop().create_task(self.link.open())
 

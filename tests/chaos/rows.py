@@ -28,7 +28,7 @@ class Size:
         return Load(**{**usual, **more})  # type: ignore[arg-type]
 
 
-SHORT = Size(streams=8, tokens=50)
+SHORT = Size(streams=8, tokens=40)
 LONG = Size(streams=50, tokens=150, is_long=True)
 
 

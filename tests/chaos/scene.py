@@ -109,7 +109,14 @@ class Scene:
         return outcome
 
     def wait_until_ended(self, talks: Sequence[Talk], *, timeout_s: float) -> None:
-        self.crowd.wait_for(talks, lambda talk: talk.has_ended, timeout_s=timeout_s)
+        """Wait until everybody was told the end of his run."""
+        try:
+            self.crowd.wait_for(talks, lambda talk: talk.has_ended, timeout_s=timeout_s)
+        except AssertionError as error:
+            left = [talk for talk in talks if talk.run_ids and not talk.has_ended]
+            runs = self.crowd.get(self.url, [f"/api/runs/{talk.run_id}" for talk in left])
+            stand = [(run["status"], run["attempt"], run["timings"]) for run in runs]
+            raise AssertionError(f"{error}; the runs are {stand}") from None
 
     def streaming(self, load: Load) -> list[Talk]:
         """Start all talks, and wait until each client was shown a part of its answer."""
@@ -152,7 +159,6 @@ class Scene:
         )
         if t_max_s is not None and outcome.recovery_s > t_max_s:
             outcome.problems.append(f"recovered after {outcome.recovery_s:.1f} s, not {t_max_s} s")
-        outcome.problems += self.audit()
         return outcome
 
     def forget_logs(self) -> None:
@@ -161,9 +167,7 @@ class Scene:
             self._written[product.data_dir] = len(product.output)
 
     def audit(self) -> list[str]:
-        """Ask the product's own audit of its database, where there is one."""
-        if not (ROOT / "chat" / "management" / "commands" / "audit.py").exists():
-            return []
+        """What the product's own audit finds in its database."""
         product = self.deployment.instances[0]
         told = subprocess.run(
             [sys.executable, "manage.py", "audit"],
@@ -236,9 +240,10 @@ def recovery_s(talks: Sequence[Talk], healed_at: float) -> float:
 
 
 def longest_gap_s(talk: Talk) -> float:
-    """The longest time between two events of one client."""
+    """The longest time between two events of one client, once its answer has begun."""
     gaps = [0.0]
     for follower in talk.followers:
-        times = [frame.at for frame in follower.frames]
+        begun = itertools.dropwhile(lambda f: f.event["type"] != "text.delta", follower.frames)
+        times = [frame.at for frame in begun]
         gaps += [later - earlier for earlier, later in itertools.pairwise(times)]
     return max(gaps)

@@ -107,9 +107,9 @@ class Crowd:
 
     def end(self, talks: Sequence[Talk]) -> None:
         """Let everybody leave. Raises what any of them did not expect."""
-        for playing in self._playing:
-            playing.result(30)
-        self._playing.clear()
+        playing, self._playing = self._playing, []
+        for item in playing:
+            item.result(30)
         self.dismiss(talks)
 
     def dismiss(self, talks: Iterable[Talk]) -> None:
@@ -176,7 +176,9 @@ async def _all(work: Sequence[object]) -> list[Json]:
 
 
 def _where(talk: Talk) -> list[str]:
-    return [
-        f"{f.transport} at {f.position} {[e['type'] for e in f.events[-2:]]} {f.connections[-1:]}"
-        for f in talk.followers
-    ]
+    told = []
+    for follower in talk.followers:
+        types = [event["type"] for event in follower.events[-2:]]
+        place = f"{follower.transport} at {follower.position} {types}"
+        told.append(f"{place} {follower.connections[-1:]} {follower.error}")
+    return told

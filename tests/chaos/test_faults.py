@@ -19,6 +19,14 @@ def test_single(single: Scene, row: Row) -> None:
     check(row, single)
 
 
+def test_single_audit(single: Scene) -> None:
+    assert single.audit() == []
+
+
 @pytest.mark.parametrize("row", rows_of("cluster", with_long=False), ids=lambda row: row.id)
 def test_cluster(cluster: Scene, row: Row) -> None:
     check(row, cluster)
+
+
+def test_cluster_audit(cluster: Scene) -> None:
+    assert cluster.audit() == []

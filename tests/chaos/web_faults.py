@@ -70,14 +70,14 @@ def replace(process: psutil.Process, product: Product, role: str) -> None:
 
 
 def restarted(scene: Scene, size: Size) -> Outcome:
-    load = size.load(streams=50, tokens=120, gap_ms=250)
+    load = size.load(streams=50, tokens=60, gap_ms=250)
     return scene.under(load, restart_all, t_max_s=60)
 
 
 def dropped(scene: Scene, size: Size) -> Outcome:
     """All clients of a session lose their connection at the same moment."""
     count = 1000 if size.is_long else 100
-    load = Load(streams=1, tokens=40, gap_ms=500, followers=count, restless=0, stopping=0)
+    load = Load(streams=1, tokens=20, gap_ms=500, followers=count, restless=0, stopping=0)
 
     def drop(scene: Scene) -> None:
         assert scene.deployment.front.reset() >= count
