@@ -1,5 +1,6 @@
 """One run and several workers: who executes it, who writes for it, and who takes it over."""
 
+import threading
 import uuid
 
 import pytest
@@ -99,6 +100,24 @@ def test_W3_a_shutdown_hands_over_what_has_been_said_to_the_next_attempt(worker,
     statuses = [c.status for c in ledger.calls_of_run(run.pk)]
     assert statuses == ["cancelled", "complete"]
     invariants.check_session(session)
+
+
+def test_W3_a_run_that_is_claimed_during_a_shutdown_is_handed_over(worker, session, monkeypatch):
+    claim, is_claiming = leases.claim, threading.Event()
+
+    def claim_slowly(*args, **kwargs):
+        is_claiming.set()
+        threading.Event().wait(0.3)
+        return claim(*args, **kwargs)
+
+    monkeypatch.setattr(leases, "claim", claim_slowly)
+    started = driving.send(session, "[[tokens=600 delay_ms=10]]")
+    thread = in_background(worker, started.run_id)
+    is_claiming.wait(5)
+    worker.shut_down()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert Run.objects.get().status == "queued"
 
 
 def test_W3_a_shutdown_ends_a_run_that_has_called_tools(worker, session):
