@@ -35,6 +35,12 @@ def _shut_down(**_: Any) -> None:
         worker.shut_down()
 
 
+@signals.worker_shutdown.connect
+def _wait_for_the_end(**_: Any) -> None:
+    for worker in _worker:
+        worker.wait_until_drained()
+
+
 def careful(*arguments: Any, **options: Any) -> Callable[..., Any]:
     """Make Celery's own handler of messages, which refuses also those that it cannot read.
 

@@ -28,6 +28,8 @@ HEARTBEAT_S = 3.0
 REAP_EVERY_S = 1.0
 #: When the database comes back, everybody has this long to renew his leases.
 REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
+#: Beyond the grace; the database may be slow.
+HAND_OVER_WITHIN_S = 3.0
 RETRY_S = 1.0
 LOOK_EVERY_S = 0.05
 COMPACT_EVERY_S = 600.0
@@ -47,6 +49,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
         self._is_stopping = threading.Event()
+        self._is_drained = threading.Event()
         self._is_closed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._committer: Committer
@@ -64,14 +67,18 @@ class Worker:
 
     def execute(self, run_id: uuid.UUID) -> None:
         """Execute a run on the loop; returns when it has ended or somebody else has it."""
-        if self._is_stopping.is_set():
-            return
         asyncio.run_coroutine_threadsafe(self._execute(run_id), self._loop).result()
 
     def shut_down(self) -> None:
         """Claim nothing more, let short runs end, hand the others back; then the loop is idle."""
         self._is_stopping.set()
         asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
+
+    def wait_until_drained(self) -> None:
+        """Shut down, and wait for it: Celery knows nothing of what the reaper executes."""
+        if not self._is_stopping.is_set():
+            self.shut_down()
+        self._is_drained.wait(self._grace_s + HAND_OVER_WITHIN_S)
 
     def close(self) -> None:
         """Stop at once, as a dying process would; runs are left to the reapers of others."""
@@ -99,6 +106,8 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _execute(self, run_id: uuid.UUID) -> None:
+        if self._is_stopping.is_set():
+            return
         self._executing += 1
         try:
             executed = await execution.execute(
@@ -211,6 +220,7 @@ class Worker:
             for found in list(self._running.values()):
                 found.stop("shutdown")
             await asyncio.sleep(LOOK_EVERY_S)
+        self._is_drained.set()
 
 
 async def _supervised(keeper: Callable[[], Awaitable[None]]) -> None:

@@ -120,6 +120,15 @@ def test_W3_a_run_that_is_claimed_during_a_shutdown_is_handed_over(worker, sessi
     assert Run.objects.get().status == "queued"
 
 
+def test_W3_what_the_reaper_executes_is_handed_over_before_the_process_ends(worker, session):
+    driving.send(session, "[[tokens=600 delay_ms=10]]")
+    Run.objects.update(created_at=timezone.now() - timezone.timedelta(seconds=10))
+    driving.wait_for(lambda: driving.text_of(session))
+    worker.shut_down()
+    worker.wait_until_drained()
+    assert Run.objects.get().status == "queued"
+
+
 def test_W3_a_shutdown_ends_a_run_that_has_called_tools(worker, session):
     started = driving.send(
         session, '[[tool=calculator args={"expression":"6*7"} tokens=500 delay_ms=20]]'
