@@ -33,7 +33,7 @@ def flush(scene: Scene) -> None:
 
 
 def killed(scene: Scene, size: Size, *, hold_s: float) -> Outcome:
-    load = size.load(tokens=max(size.tokens, round(10 * (hold_s + 5))))
+    load = size.load(tokens=max(size.tokens, round(10 * (hold_s + 3))))
     return scene.under(load, kill_redis, heal=start_redis, hold_s=hold_s, t_max_s=LATE_S)
 
 
@@ -43,9 +43,9 @@ def flushed(scene: Scene, size: Size) -> Outcome:
 
 def frozen(scene: Scene, size: Size) -> Outcome:
     """Frozen, so that connections stay open and nothing answers."""
-    valkey, hold_s = scene.cluster.valkey, 15 if size.is_long else 6
+    valkey, hold_s = scene.cluster.valkey, 15 if size.is_long else 5
     return scene.under(
-        size.load(tokens=10 * (hold_s + 4)),
+        size.load(tokens=10 * (hold_s + 3)),
         lambda _: valkey.signal(signal.SIGSTOP),
         heal=lambda _: valkey.signal(signal.SIGCONT),
         hold_s=hold_s,
@@ -85,9 +85,9 @@ def silent(scene: Scene, size: Size, *, directions: Sequence[Direction]) -> Outc
         link.reset()
         link.heal()
 
-    hold_s = 60 if size.is_long else 5
+    hold_s = 60 if size.is_long else 4
     return scene.under(
-        size.load(tokens=max(size.tokens, 10 * (hold_s + 4))),
+        size.load(tokens=10 * (hold_s + 3)),
         lambda _: link.stall(*directions),
         heal=heal,
         hold_s=hold_s,
@@ -119,7 +119,7 @@ def slow(scene: Scene, size: Size) -> Outcome:
 
 def killed_before_many(scene: Scene, size: Size) -> Outcome:
     """Twenty clients of one session, half of them on SSE, while Redis is away for 15 s."""
-    load = Load(streams=1, tokens=200, followers=20, restless=0, stopping=0, repeating=0)
+    load = Load(streams=1, tokens=180, followers=20, restless=0, stopping=0, repeating=0)
     return scene.under(load, kill_redis, heal=start_redis, hold_s=15, t_max_s=LATE_S)
 
 
@@ -161,7 +161,7 @@ ROWS = (
     ),
     Row(
         id="R3f",
-        fault="Redis frozen for 15 s (6 in the short form)",
+        fault="Redis frozen for 15 s (5 in the short form)",
         profile="cluster",
         seen="events up to 2 s late; messages are accepted within a second",
         longest_gap_s=LATE_S,
@@ -176,6 +176,7 @@ ROWS = (
         longest_gap_s=LATE_S + 3,
         complaints=LAYER,
         play=full,
+        is_long=True,
     ),
     Row(
         id="R6f",
@@ -203,5 +204,6 @@ ROWS = (
         seen="events a moment later",
         longest_gap_s=2,
         play=slow,
+        is_long=True,
     ),
 )

@@ -28,7 +28,7 @@ class Size:
         return Load(**{**usual, **more})  # type: ignore[arg-type]
 
 
-SHORT = Size(streams=8, tokens=40)
+SHORT = Size(streams=8, tokens=30)
 LONG = Size(streams=50, tokens=150, is_long=True)
 
 

@@ -24,7 +24,7 @@ class Echo(socketserver.BaseRequestHandler):
 def link() -> Iterator[Proxy]:
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     thread = LoopThread("links")
     made = Proxy(("127.0.0.1", server.server_address[1]), thread=thread)
     yield made

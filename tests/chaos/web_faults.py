@@ -66,18 +66,18 @@ def replace(process: psutil.Process, product: Product, role: str) -> None:
     process.terminate()
     wait_for(lambda: {child.pid for child in product.children(role)} - before, timeout_s=40)
     # It runs; now it has to load what it needs.
-    time.sleep(3)
+    time.sleep(2)
 
 
 def restarted(scene: Scene, size: Size) -> Outcome:
-    load = size.load(streams=50, tokens=60, gap_ms=250)
+    load = size.load(streams=50, tokens=40, gap_ms=250)
     return scene.under(load, restart_all, t_max_s=60)
 
 
 def dropped(scene: Scene, size: Size) -> Outcome:
     """All clients of a session lose their connection at the same moment."""
     count = 1000 if size.is_long else 100
-    load = Load(streams=1, tokens=20, gap_ms=500, followers=count, restless=0, stopping=0)
+    load = Load(streams=1, tokens=12, gap_ms=500, followers=count, restless=0, stopping=0)
 
     def drop(scene: Scene) -> None:
         assert scene.deployment.front.reset() >= count
@@ -115,6 +115,7 @@ ROWS = (
         profile="cluster",
         seen="the clients connect again and go on where they were",
         play=one_of_two_killed,
+        is_long=True,
     ),
     Row(
         id="D2",

@@ -78,7 +78,7 @@ def group_killed(scene: Scene, size: Size) -> Outcome:
 
 def stopped(scene: Scene, size: Size) -> Outcome:
     # Long enough that they do not just end within the grace.
-    load = size.load(tokens=max(size.tokens, 80))
+    load = size.load(tokens=max(size.tokens, 65))
     return scene.under(load, terminate, t_max_s=20)
 
 
