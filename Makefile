@@ -7,7 +7,7 @@ DEBUG ?= $(if $(filter-out 127.% localhost ::1,$(HOST)),0,1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test chaos check bench lock clean
+.PHONY: run test chaos check bench sabotage lock clean
 
 run: $(VENV)/.run
 	DEBUG=$(DEBUG) $(BIN)/python manage.py up
