@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13")
-FAST = "not process and not browser"
+FAST = "not process and not browser and not chaos"
 
 
 def interpreters() -> Iterator[tuple[str, str]]:

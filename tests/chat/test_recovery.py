@@ -204,7 +204,7 @@ FAILURES = st.one_of(
     second=st.sampled_from([None, "enqueue", "interrupt", "rollback"]),
 )
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whatever_fails_the_invariants_hold(
     alice, redis, worker, tokens, tool, failure, cancel_after_ms, die_after_ms, second
