@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.report import cpu_model
+from tests.chaos import faults
 from tests.chaos.rows import Row, Size
 from tests.chaos.scene import Outcome
 from tests.process.product import ROOT
@@ -26,6 +27,7 @@ after it was done where nothing is to be healed. **Lost** and **doubled** are ev
 clients. **Ledger** is the difference in tokens over all calls whose provider reported its usage;
 calls that were cut off are charged by an estimate that is marked as one, and are counted in the
 last column."""
+ELSEWHERE = "These need no load, and are part of every test run:"
 COLUMNS = ("row", "on", "fault", "what clients saw", "how runs ended", "recovery")
 COLUMNS += ("lost", "doubled", "ledger", "estimated")
 
@@ -41,7 +43,7 @@ class Played:
 
 def write(path: Path, played: Sequence[Played], *, size: Size) -> None:
     """Write the report as Markdown."""
-    parts = ["# Chaos", INTRODUCTION, conditions(size), table(played)]
+    parts = ["# Chaos", INTRODUCTION, conditions(size), table(played), ELSEWHERE, elsewhere()]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -64,6 +66,12 @@ def conditions(size: Size) -> str:
 def table(played: Sequence[Played]) -> str:
     """One line for each row."""
     lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, played)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def elsewhere() -> str:
+    """The rows that other tests provoke."""
+    lines = [("row", "fault", "where"), ("---",) * 3, *faults.ELSEWHERE]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
