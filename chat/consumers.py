@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chat import commands, database, hub, positions, principals, reading, runs, sessions
+from chat import commands, database, event_log, positions, principals, reading, runs, sessions
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
@@ -107,9 +107,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
                     if begun.tells_caught_up and not envelopes:
                         epoch = begun.session.epoch
                         await self.send(native.encode_caught_up(epoch=epoch, seq=seq))
-        except hub.SessionGone as error:
+        except event_log.SessionGone as error:
             await self.close(UNKNOWN_SESSION, str(error))
-        except hub.PositionLost:
+        except event_log.PositionLost:
             await self.close(SERVER_ERROR, "Connect again")
         except Exception:
             logger.exception("A socket cannot be served any more")

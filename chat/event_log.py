@@ -44,6 +44,25 @@ class Entry:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events in order, and whether they reach the end of the log."""
+
+    envelopes: list[Envelope]
+    is_last: bool
+
+
+class SessionGone(Exception):
+    """The session was deleted."""
+
+    def __str__(self) -> str:
+        return "The session was deleted"
+
+
+class PositionLost(Exception):
+    """The log was shortened beyond the position."""
+
+
 def append(batch: Sequence[tuple[Place, Sequence[Entry]]]) -> list[list[Envelope]]:
     """Store the events of several runs; gives their envelopes, run by run.
 
@@ -77,16 +96,25 @@ def read(*, session_pk: int, session_id: str, after: int, limit: int) -> list[En
     return [_from_record(record, session_id) for record in records[:limit]]
 
 
-def read_page(*, session_pk: int, session_id: str, after: int) -> list[Envelope]:
-    """Read some events after `after` in order; an empty page is the end of the log."""
+def read_page(*, session_pk: int, session_id: str, after: int) -> Page:
+    """Read some events after `after` in order. Raises SessionGone or PositionLost."""
+    bounds = ChatSession.objects.filter(pk=session_pk).values_list("floor_seq", "last_seq").first()
+    if bounds is None:
+        raise SessionGone
+    floor_seq, last_seq = bounds
+    if after >= last_seq:
+        return Page([], is_last=True)
     # No number is skipped, so the range of seq also bounds what the window runs over.
     records = EventRecord.objects.filter(
         session_id=session_pk, seq__gt=after, seq__lte=after + PAGE_EVENTS
     )
     length = Length("body")
     sized = records.annotate(before=Window(Sum(length), order_by=F("seq").asc()) - length)
-    page = sized.filter(before__lt=PAGE_CHARACTERS).order_by("seq")
-    return [_from_record(record, session_id) for record in page]
+    found = sized.filter(before__lt=PAGE_CHARACTERS).order_by("seq")
+    envelopes = [_from_record(record, session_id) for record in found]
+    if after < floor_seq or not envelopes or envelopes[0].seq != after + 1:
+        raise PositionLost
+    return Page(envelopes, is_last=envelopes[-1].seq >= last_seq)
 
 
 def read_run(
@@ -95,11 +123,6 @@ def read_run(
     """Read the events of one run after `after` in order."""
     records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id, seq__gt=after)
     return [_from_record(record, session_id) for record in records.order_by("seq")]
-
-
-def is_compacted(session_pk: int, *, after: int) -> bool:
-    """Say whether events after `after` are gone from the log."""
-    return ChatSession.objects.filter(pk=session_pk, floor_seq__gt=after).exists()
 
 
 def shown_tokens(run_id: uuid.UUID) -> int:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 
 from chat import broadcast, database, event_log
+from chat.event_log import SessionGone
 from chat.events import Envelope, merge_envelopes
 
 logger = logging.getLogger(__name__)
@@ -25,17 +26,6 @@ QUEUE_CHARACTERS = 256 * 1024
 #: Behind at two comparisons in a row is behind: at most twice as long until it is healed.
 COMPARE_EVERY_S = 0.9
 RETRY_S = 1.0
-
-
-class SessionGone(Exception):
-    """The session was deleted while it was followed."""
-
-    def __str__(self) -> str:
-        return "The session was deleted"
-
-
-class PositionLost(Exception):
-    """The log was shortened beyond a reader's position while it read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -205,16 +195,11 @@ async def _stored(session_id: str, subscription: Subscription) -> AsyncIterator[
             session_id=session_id,
             after=subscription.position,
         )
-        if not page:
-            if await database.patiently(
-                event_log.is_compacted, subscription.session_pk, after=subscription.position
-            ):
-                raise PositionLost
+        if page.envelopes:
+            subscription.position = page.envelopes[-1].seq
+            yield merge_envelopes(page.envelopes)
+        if page.is_last:
             return
-        if page[0].seq != subscription.position + 1:
-            raise PositionLost
-        subscription.position = page[-1].seq
-        yield merge_envelopes(page)
 
 
 async def _live(subscription: Subscription) -> AsyncIterator[list[Envelope]]:

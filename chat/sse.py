@@ -18,7 +18,7 @@ from django_eventstream.eventrequest import EventRequest
 from django_eventstream.storage import EventDoesNotExist, StorageBase
 from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_event
 
-from chat import draining, event_log, hub, positions, principals, sessions
+from chat import draining, event_log, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.positions import Position
@@ -146,7 +146,7 @@ async def _paced(
                 yield envelopes
             else:
                 yield None
-    except (hub.SessionGone, hub.PositionLost):
+    except (event_log.SessionGone, event_log.PositionLost):
         return
     finally:
         left = {upcoming, *ending} if upcoming else ending

@@ -31,6 +31,14 @@ ELSEWHERE = "These need no load, and are part of every test run:"
 COLUMNS = ("row", "on", "fault", "what clients saw", "how runs ended", "recovery")
 COLUMNS += ("lost", "doubled", "ledger", "estimated")
 
+SHORT_COLUMNS = ("fault", "what clients saw", "recovery", "lost", "doubled", "ledger")
+IN_SHORT = frozenset(
+    [
+        *("W1", "W3", "W5", "D1", "D4", "R1f-8s", "R2f", "R3f", "P1", "P4", "Q1-10s"),
+        *("T1f", "X1", "X2"),
+    ]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
@@ -44,6 +52,7 @@ class Played:
 def write(path: Path, played: Sequence[Played], *, size: Size) -> None:
     """Write the report as Markdown."""
     parts = ["# Chaos", INTRODUCTION, conditions(size), table(played), ELSEWHERE, elsewhere()]
+    parts += ["In short, as the README says it:", short_table(played)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -66,6 +75,16 @@ def conditions(size: Size) -> str:
 def table(played: Sequence[Played]) -> str:
     """One line for each row."""
     lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, played)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def short_table(played: Sequence[Played]) -> str:
+    """The faults that everybody asks about."""
+    lines = [SHORT_COLUMNS, ("---",) * len(SHORT_COLUMNS)]
+    for item in played:
+        if item.row.id in IN_SHORT:
+            _, _, fault, seen, _, recovery, *counts, _ = cells(item)
+            lines.append((fault, seen, recovery, *counts))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from chat import compaction, database, hub, positions, reading, sessions
+from chat import compaction, database, event_log, hub, positions, reading, sessions
 from chat.models import EventRecord, Message, Run
 from chat.positions import Position
 from costs import ledger
@@ -98,5 +98,5 @@ def test_a_reader_whose_events_go_while_it_reads_is_told_to_begin_anew(worker, s
             return [e.seq async for page in following for e in page]
 
     assert young.queued_seq > 3
-    with pytest.raises(hub.PositionLost):
+    with pytest.raises(event_log.PositionLost):
         asyncio.run(asyncio.wait_for(read(), 10))

@@ -111,7 +111,7 @@ async def test_a_reader_of_a_deleted_session_is_told_that_it_is_gone(place, monk
     async with follow(place) as following:
         assert await take(following, 1) == [1]
         await database.write(ChatSession.objects.filter(pk=place.session_pk).delete)
-        with pytest.raises(hub.SessionGone):
+        with pytest.raises(event_log.SessionGone):
             await asyncio.wait_for(anything(following), 5)
 
 
@@ -139,7 +139,7 @@ async def test_who_comes_while_the_log_is_compared_is_not_told_that_the_session_
             assert await anext(following) == []
             upcoming = asyncio.create_task(take(following, 2))
             may_answer.set()
-            with pytest.raises(hub.SessionGone):
+            with pytest.raises(event_log.SessionGone):
                 await waiting
             await happen(place, 1)
             assert await upcoming == [2]

@@ -34,9 +34,10 @@ def test_the_readme_s_commands_work_one_after_the_other(product):
     assert said.strip()
 
 
-def test_the_readme_s_numbers_are_the_measured_ones():
-    results = (ROOT / "tests/benchmarks/RESULTS.md").read_text()
-    quoted = re.search(r"<!-- results -->(.*)<!-- /results -->", README, re.DOTALL)
+@pytest.mark.parametrize("name", ["benchmarks", "chaos"])
+def test_the_readme_s_numbers_are_the_measured_ones(name):
+    results = (ROOT / "tests" / name / "RESULTS.md").read_text()
+    quoted = re.search(rf"<!-- {name} -->(.*)<!-- /{name} -->", README, re.DOTALL)
     rows = [line for line in quoted.group(1).splitlines() if line.startswith("|")]
     assert len(rows) > 3
     for row in rows:
