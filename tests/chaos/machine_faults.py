@@ -67,7 +67,7 @@ def skewed(scene: Scene, size: Size, seconds: int) -> Outcome:
     with playing(deployment, scene) as other:
         error_s = clock_error_s(deployment.instances[1])
         assert abs(error_s - seconds) < 5, f"the clock is {error_s:.0f} s off, not {seconds}"
-        outcome = other.under(size.load(), kill_worker, t_max_s=LOST_WITHIN_S)
+        outcome = other.under(size.lasting(), kill_worker, t_max_s=LOST_WITHIN_S)
         outcome.problems += other.audit()
         return outcome
 
@@ -133,6 +133,7 @@ ROWS = (
         profile="cluster",
         seen="what is seen with right clocks",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=ahead,
         is_long=True,
     ),
@@ -142,6 +143,7 @@ ROWS = (
         profile="cluster",
         seen="what is seen with right clocks",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=behind,
         is_long=True,
     ),

@@ -16,7 +16,7 @@ def accept(scene: Scene) -> None:
 def refused(scene: Scene, size: Size) -> Outcome:
     """Answers break in the middle; messages sent meanwhile find nobody and are tried again."""
     return scene.under(
-        size.load(),
+        size.lasting(),
         refuse,
         heal=accept,
         hold_s=10 if size.is_long else 4,
@@ -54,6 +54,7 @@ ROWS = (
         profile="cluster",
         seen="open answers end with their text, new ones fail after their retries",
         endings=FINE | {"interrupted", "unavailable"},
+        hits=frozenset({"interrupted"}),
         play=refused,
     ),
     Row(

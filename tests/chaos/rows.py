@@ -27,6 +27,10 @@ class Size:
         usual = {"streams": self.streams, "tokens": self.tokens, "gap_ms": self.gap_ms}
         return Load(**{**usual, **more})  # type: ignore[arg-type]
 
+    def lasting(self) -> Load:
+        """The same, but long enough that no answer ends before it is broken."""
+        return self.load(tokens=max(self.tokens, 80))
+
 
 SHORT = Size(streams=8, tokens=30)
 LONG = Size(streams=50, tokens=150, is_long=True)
@@ -43,6 +47,8 @@ class Row:
     play: Callable[[Scene, Size], Outcome]
     #: How runs may end.
     endings: frozenset[str] = FINE
+    #: How some of them must end: a fault that hits nobody proves nothing.
+    hits: frozenset[str] = frozenset()
     #: The longest time that a client may hear nothing, also while the fault lasts.
     longest_gap_s: float = math.inf
     #: What the libraries below us write, with tracebacks, when this happens.
@@ -60,6 +66,8 @@ class Row:
             wrong.append(f"a client heard nothing for {outcome.longest_gap_s:.1f} s")
         if unexpected := set(outcome.endings) - self.endings:
             wrong.append(f"runs ended {sorted(unexpected)}, not {sorted(self.endings)}")
+        if self.hits and not self.hits & set(outcome.endings):
+            wrong.append(f"no run ended {sorted(self.hits)}: the fault hit nobody")
         return wrong
 
     def _is_expected(self, complaint: str) -> bool:

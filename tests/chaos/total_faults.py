@@ -29,11 +29,11 @@ def start_again(scene: Scene) -> None:
 
 
 def killed(scene: Scene, size: Size) -> Outcome:
-    return scene.under(size.load(), kill_everything, heal=start_again, t_max_s=40)
+    return scene.under(size.lasting(), kill_everything, heal=start_again, t_max_s=40)
 
 
 def killed_with_servers(scene: Scene, size: Size) -> Outcome:
-    return scene.under(size.load(), kill_everything_and_servers, heal=start_again, t_max_s=40)
+    return scene.under(size.lasting(), kill_everything_and_servers, heal=start_again, t_max_s=40)
 
 
 ROWS = (
@@ -43,6 +43,7 @@ ROWS = (
         profile="single",
         seen="what had begun ends failed with its text, the rest is answered",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=killed,
     ),
     Row(
@@ -51,6 +52,7 @@ ROWS = (
         profile="cluster",
         seen="what had begun ends failed with its text, the rest is answered",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=killed_with_servers,
         is_long=True,
     ),

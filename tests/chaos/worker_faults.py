@@ -20,6 +20,8 @@ from tests.process.product import Product
 QUEUE = "chatledger.runs"
 #: A lease of 15 s, the reaper, and what the next attempt needs to begin.
 LOST_WITHIN_S = 25.0
+#: Fifty at once, on a machine that has two cores for everything.
+ACCEPTED_WITHIN_S = 2.0
 
 
 def busiest(scene: Scene) -> Product:
@@ -69,11 +71,11 @@ def ring_again(scene: Scene, talks: Sequence[Talk]) -> None:
 
 
 def killed(scene: Scene, size: Size) -> Outcome:
-    return scene.under(size.load(), kill_worker, t_max_s=LOST_WITHIN_S)
+    return scene.under(size.lasting(), kill_worker, t_max_s=LOST_WITHIN_S)
 
 
 def group_killed(scene: Scene, size: Size) -> Outcome:
-    return scene.under(size.load(), kill_group, t_max_s=LOST_WITHIN_S)
+    return scene.under(size.lasting(), kill_group, t_max_s=LOST_WITHIN_S)
 
 
 def stopped(scene: Scene, size: Size) -> Outcome:
@@ -169,7 +171,7 @@ def away(scene: Scene, size: Size) -> Outcome:
     healed_at = time.monotonic()
     scene.wait_until_ended(talks, timeout_s=60)
     outcome = scene.judge(talks, healed_at=healed_at, t_max_s=20)
-    if slowest_s > 1:
+    if slowest_s > ACCEPTED_WITHIN_S:
         outcome.problems.append(f"a message was accepted after {slowest_s:.1f} s")
     return outcome
 
@@ -181,6 +183,7 @@ ROWS = (
         profile="cluster",
         seen="its runs end failed with their text, or go on as another attempt",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=killed,
     ),
     Row(
@@ -189,6 +192,7 @@ ROWS = (
         profile="single",
         seen="its runs end failed with their text, or go on as another attempt",
         endings=FINE | {"worker_lost"},
+        hits=frozenset({"worker_lost"}),
         play=group_killed,
         is_long=True,
     ),
