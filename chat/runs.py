@@ -1,34 +1,23 @@
-"""The client's side of a run: start, cancel, and what happens to runs that nobody executes."""
+"""The client's side of a run: start, cancel, retry."""
 
-import contextlib
-import functools
 import hashlib
 import json
-import logging
-import queue
-import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from chat import broadcast, database, endings, event_log, events, parts, sessions
+from chat import broadcast, database, doorbell, endings, event_log, events, parts, sessions
 from chat.commands import IfRunning, SendMessage
 from chat.events import CancelReason, Envelope
 from chat.models import ChatSession, Message, Run
 from chat.parts import TextPart
 from chat.principals import EVERYBODY, Principal
 
-logger = logging.getLogger(__name__)
-
 MAX_QUEUED = 20
-
-#: Runs that are to be rung for; while Redis is away it fills, and the reapers hear without it.
-_to_ring: queue.Queue[uuid.UUID] = queue.Queue(1000)
 
 
 class Refused(Exception):
@@ -116,7 +105,7 @@ async def _announce(
 ) -> None:
     if started.is_repeated:
         return
-    ring(started.run_id)
+    doorbell.ring(started.run_id)
     await broadcast.send_soon(broadcast.publish((session_pk, stored)))
     for run_id, reason in cancelled:
         await broadcast.send_soon(broadcast.cancel(run_id, reason))
@@ -131,7 +120,7 @@ async def cancel(run: Run, reason: CancelReason = "requested") -> None:
     await broadcast.send_soon(broadcast.publish((session_pk, stored)))
     next_id = await database.read(next_after, run.pk)
     if next_id:
-        ring(next_id)
+        doorbell.ring(next_id)
 
 
 def get_for(principal: Principal, run_id: str) -> Run:
@@ -155,13 +144,6 @@ def get_in(session: ChatSession, run_id: str) -> Run:
 def active_in(session: ChatSession) -> list[Run]:
     """The session's runs that have not ended, in the order they will be executed."""
     return list(session.runs.filter(status__in=Run.ACTIVE).order_by("queued_seq"))
-
-
-def ring(run_id: uuid.UUID) -> None:
-    """Tell the workers of a queued run. May fail: the reaper looks for runs nobody heard of."""
-    _start_ringing()
-    with contextlib.suppress(queue.Full):
-        _to_ring.put_nowait(run_id)
 
 
 def next_after(run_id: uuid.UUID) -> uuid.UUID | None:
@@ -307,20 +289,3 @@ def lock(run_id: uuid.UUID) -> Run:
     session_pk = Run.objects.values_list("session_id", flat=True).get(pk=run_id)
     ChatSession.objects.select_for_update().get(pk=session_pk)
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
-
-
-@functools.cache
-def _start_ringing() -> None:
-    # Apart from the loop, since Celery's client blocks for seconds while Redis is away; and a
-    # daemon, since nobody's exit shall wait for it.
-    threading.Thread(target=_ring_forever, name="doorbell", daemon=True).start()
-
-
-def _ring_forever() -> None:
-    while True:
-        run_id = _to_ring.get()
-        try:
-            # By its name: who asks for a run knows nothing of those who execute it.
-            current_app.send_task("chat.execute", (str(run_id),), retry=False)
-        except Exception as error:  # noqa: BLE001 - whatever Redis does, the reapers hear
-            logger.warning("The bell for run %s was not heard: %r", run_id, error)

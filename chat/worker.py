@@ -18,7 +18,7 @@ import uvloop
 from channels.layers import get_channel_layer
 from django.db import connection
 
-from chat import broadcast, compaction, database, execution, leases, recovery, runs
+from chat import broadcast, compaction, database, doorbell, execution, leases, recovery, runs
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
 
@@ -122,7 +122,7 @@ class Worker:
         """A run that waited in the same session may start now."""
         next_id = await database.read(runs.next_after, run_id)
         if next_id:
-            runs.ring(next_id)
+            doorbell.ring(next_id)
 
     async def _reap_forever(self) -> None:
         while True:

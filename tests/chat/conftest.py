@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat import runs
+from chat import doorbell
 from chat.event_log import Place
 from chat.models import ChatSession, Run
 
@@ -25,6 +25,6 @@ def place(session, redis):
 def ringing(worker, monkeypatch):
     """The worker hears every bell, as over a broker, but at once."""
     pool = ThreadPoolExecutor(30)
-    monkeypatch.setattr(runs, "ring", lambda run_id: pool.submit(worker.execute, run_id))
+    monkeypatch.setattr(doorbell, "ring", lambda run_id: pool.submit(worker.execute, run_id))
     yield worker
     pool.shutdown(wait=False, cancel_futures=True)

@@ -8,7 +8,7 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import runs
+from chat import doorbell
 from chat.models import ChatSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ QUERIES = st.dictionaries(st.sampled_from(FIELDS), WORDS | st.integers().map(str
 
 @pytest.fixture(autouse=True)
 def mine(transactional_db, monkeypatch):
-    monkeypatch.setattr(runs, "ring", lambda run_id: None)
+    monkeypatch.setattr(doorbell, "ring", lambda run_id: None)
     return ChatSession.objects.create(owner_key="open", session_id="mine", model="scripted:demo")
 
 

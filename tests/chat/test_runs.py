@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 
-from chat import broadcast, endings, events, leases, runs, sessions
+from chat import broadcast, doorbell, endings, events, leases, runs, sessions
 from chat.models import ChatSession, Message, Run
 from tests import driving, invariants
 
@@ -156,7 +156,7 @@ def test_a_message_to_a_deleted_session_is_refused_as_for_an_unknown_one(alice, 
 def test_runs_that_wait_behind_a_cancelled_one_are_rung_for(session, redis, monkeypatch):
     """The first was heard of and is not claimed yet; nobody else would ring for the second."""
     rung = []
-    monkeypatch.setattr(runs, "ring", rung.append)
+    monkeypatch.setattr(doorbell, "ring", rung.append)
     first = driving.send(session, SHORT)
     second = driving.send(session, SHORT, if_running="enqueue")
     rung.clear()
