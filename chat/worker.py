@@ -93,12 +93,25 @@ class Worker:
         self._committer = Committer(worker=self.name)
         keepers = (self._committer.run, self._reap_forever, self._listen_forever)
         for keeper in (*keepers, self._compact_forever):
-            self._spawn(_supervised(keeper))
+            self._spawn(self._supervised(keeper))
         self._spawn(broadcast.warn_of_eviction())
         self._loop.call_soon(started.set)
         self._loop.run_forever()
         self._loop.run_until_complete(self._end_tasks())
         self._loop.close()
+
+    async def _supervised(self, keeper: Callable[[], Awaitable[None]]) -> None:
+        """Start a keeper again when a bug ends it: without it every run here would hang."""
+        while True:
+            try:
+                await keeper()
+            except Exception:
+                if self._is_drained.is_set():
+                    return  # the process is ending, and its threads have
+                logger.exception("%s ended, starting it again", keeper.__qualname__)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -221,15 +234,3 @@ class Worker:
                 found.stop("shutdown")
             await asyncio.sleep(LOOK_EVERY_S)
         self._is_drained.set()
-
-
-async def _supervised(keeper: Callable[[], Awaitable[None]]) -> None:
-    """Start a keeper again when a bug ends it: without it every run of the process would hang."""
-    while True:
-        try:
-            await keeper()
-        except Exception:
-            logger.exception("%s ended, starting it again", keeper.__qualname__)
-            await asyncio.sleep(RETRY_S)
-        else:
-            return
