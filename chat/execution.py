@@ -239,6 +239,8 @@ class Execution:
             await asyncio.shield(asyncio.ensure_future(self.buffer.flush()))
         except LeaseLost:
             logger.info("Run %s is somebody else's now", self.claim.place.run_id)
+        except StorageUnavailable:
+            logger.warning("The end of run %s waits for the database", self.claim.place.run_id)
         except Exception:
             # The reaper ends it: the lease is no longer renewed.
             logger.exception("The end of run %s cannot be stored", self.claim.place.run_id)

@@ -138,15 +138,20 @@ class Worker:
             doorbell.ring(next_id)
 
     async def _reap_forever(self) -> None:
+        was_away = False
         while True:
             await asyncio.sleep(REAP_EVERY_S * (0.75 + secrets.randbelow(100) / 200))
             if self._is_stopping.is_set():
                 return
             try:
+                if was_away:
+                    await database.read(recovery.dead)
+                    await asyncio.sleep(REAP_AFTER_OUTAGE_S)
+                    was_away = False
                 await self._reap()
             except database.Unavailable as error:
+                was_away = True
                 logger.warning("The reaper cannot reach the database: %s", error)
-                await asyncio.sleep(REAP_AFTER_OUTAGE_S)
 
     async def _reap(self) -> None:
         for run_id in await database.read(recovery.dead):

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -255,3 +256,27 @@ def test_R5f_a_redis_that_evicts_is_warned_of(redis, caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "Redis evicts keys (maxmemory-policy allkeys-lru); set noeviction"
     ]
+
+
+def test_P1_after_an_outage_leases_can_be_renewed_before_anybody_reaps(session, redis, monkeypatch):
+    monkeypatch.setattr("chat.worker.REAP_AFTER_OUTAGE_S", 1.0)
+    monkeypatch.setattr("chat.worker.REAP_EVERY_S", 0.05)
+    run_id = die_in_the_middle(session, "[[tokens=500 delay_ms=5]]", after_characters=5)
+    expire_leases()
+    dead, is_away = recovery.dead, threading.Event()
+    is_away.set()
+
+    def find_dead():
+        if is_away.is_set():
+            raise OperationalError("the database is away")
+        return dead()
+
+    monkeypatch.setattr(recovery, "dead", find_dead)
+    worker = Worker(concurrency=5)
+    worker.start()
+    time.sleep(0.5)
+    is_away.clear()
+    time.sleep(0.6)
+    assert Run.objects.get().status == "running"
+    driving.wait_for_status(run_id, "failed")
+    worker.close()
