@@ -101,7 +101,7 @@ def cells(played: Played) -> tuple[str, ...]:
         return (*start, "could not be played", *("–",) * (len(COLUMNS) - 4))
     return (
         *start,
-        row.seen if not played.problems else f"**not as promised**: {played.problems[0][:200]}",
+        row.seen if not played.problems else f"**not as promised**: {_plain(played.problems[0])}",
         outcome.told,
         f"{outcome.recovery_s:.1f} s",
         str(outcome.lost),
@@ -109,3 +109,8 @@ def cells(played: Played) -> tuple[str, ...]:
         str(outcome.difference),
         str(outcome.estimated_calls),
     )
+
+
+def _plain(problem: str) -> str:
+    """What went wrong, as far as a cell of a table can say it."""
+    return problem.splitlines()[0].replace("|", "/")[:120]
