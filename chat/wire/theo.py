@@ -1,0 +1,119 @@
+"""The dialect of AgentTheo: named events with both spellings of their fields."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from chat import events
+from chat.events import Envelope
+from chat.wire.frames import Frame, json_frame
+from chat.wire.story import INTERRUPTED, Story, error_type
+
+StreamMode = Literal["messages", "updates", "custom"]
+STREAM_MODES: tuple[StreamMode, ...] = get_args(StreamMode)
+RETRY_MS = 15_000
+CANCELLED = "Stream cancelled by client"
+#: Shown as the total where nobody knows how many steps there will be.
+UNKNOWN_TOTAL = 10
+_UNTOLD: dict[str, frozenset[str]] = {
+    "messages": frozenset(),
+    "updates": frozenset({"token", "custom"}),
+    "custom": frozenset({"token", "tool_start", "tool_end"}),
+}
+Said = tuple[str, dict[str, Any]]
+
+
+class TheoEncoder:
+    """Tells one run in one of the three modes."""
+
+    def __init__(self, *, message_id: str, mode: StreamMode) -> None:
+        self._message_id = message_id
+        self._mode = mode
+        self._story = Story()
+        self._steps = 0
+        self._is_over = False
+
+    def encode(self, envelope: Envelope) -> list[Frame]:
+        if self._is_over:
+            return []
+        event = envelope.event
+        self._story.take(event, at=envelope.at)
+        said = [s for s in self._say(event, envelope.at) if s[0] not in _UNTOLD[self._mode]]
+        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
+        self._is_over = envelope.is_terminal or bool(retracted)
+        return [json_frame({"type": name, **data}, name=name) for name, data in said]
+
+    def _say(self, event: events.Event, at: str) -> Iterator[Said]:
+        match event:
+            case events.MessageCompleted(role="user"):
+                command = {"command": self._story.prompt, "stream_mode": self._mode}
+                yield "start", {**command, "metadata": self._metadata()}
+            case events.RunStarted():
+                yield "status", {"message": "Agent initialized, starting task...", "details": {}}
+            case events.TextDelta():
+                count = len(self._story.pieces)
+                both = {"token": event.delta, "content": event.delta}
+                yield "token", {**both, "metadata": {**self._metadata(), "count": count}}
+            case events.Progress():
+                yield self._progress(event.step, event.total, event.message)
+            case events.StepCompleted():
+                self._steps += 1
+                yield self._progress(self._steps, None, f"{event.node} completed")
+            case events.Custom():
+                yield "custom", {"name": event.name, "data": event.data}
+            case _:
+                yield from self._say_of_tools(event)
+                yield from self._say_end(event, at)
+
+    def _say_of_tools(self, event: events.Event) -> Iterator[Said]:
+        match event:
+            case events.ToolCallEnded():
+                for called in self._story.take_called():
+                    told = {"tool": called.name, "input": called.arguments or {}}
+                    both = {"tool_name": called.name, "tool_input": called.arguments or {}}
+                    yield "tool_start", {**told, **both, "metadata": self._metadata()}
+            case events.ToolResult():
+                yield self._tool_end(event.name, event.content)
+            case events.ToolFailed():
+                yield self._tool_end(event.name, f"Error: {event.error}")
+
+    def _say_end(self, event: events.Event, at: str) -> Iterator[Said]:
+        match event:
+            case events.RunFinished():
+                yield "complete", self._complete(at)
+            case events.RunFailed():
+                yield _error(event.message, error_type(event))
+            case events.RunCancelled():
+                yield _error(CANCELLED, "CancelledError")
+            case events.AttemptStarted() if self._story.pieces:
+                yield _error(INTERRUPTED, "Interrupted")
+            case events.AttemptStarted():
+                self._story.forget_attempt()
+                self._steps = 0
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"messageId": self._message_id}
+
+    def _progress(self, step: int, total: int | None, message: str) -> Said:
+        of = max(total or UNKNOWN_TOTAL, step)
+        percentage = round(100 * step / of)
+        told = {"step": step, "total": of, "percentage": percentage, "message": message}
+        return "progress", {**told, "metadata": self._metadata()}
+
+    def _tool_end(self, name: str, output: str) -> Said:
+        told = {"tool": name, "output": output, "tool_name": name, "tool_output": output}
+        return "tool_end", {**told, "metadata": self._metadata()}
+
+    def _complete(self, at: str) -> dict[str, Any]:
+        summary = {
+            "tokens_streamed": len(self._story.pieces),
+            "steps_completed": self._steps,
+            "elapsed_time": round(self._story.elapsed_s(at), 2),
+            **self._metadata(),
+        }
+        text = self._story.text
+        return {"result": text, "content": text, "summary": summary, "metadata": self._metadata()}
+
+
+def _error(message: str, kind: str) -> Said:
+    told = {"message": message, "content": message, "error": message}
+    return "error", {**told, "type": kind, "traceback": None}
