@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from websockets.asyncio.client import connect
 
@@ -14,6 +15,7 @@ from tests.chaos.talks import Load, Talk
 from tests.chaos.worker_faults import LOST_WITHIN_S, kill_worker
 
 QUICK = Load(tokens=10, gap_ms=30, restless=0, stopping=0, repeating=0)
+READERS_AT_A_TIME = 100
 
 
 async def send_and_leave(talk: Talk, socket_url: str) -> None:
@@ -74,7 +76,7 @@ def came_back(scene: Scene, size: Size) -> Outcome:
         for product in scene.deployment.instances:
             wanted = positions(log) * (10 if size.is_long else 1)
             asked += [resume(f"{product.url}/{place}", log, after) for after in wanted]
-    found = scene.crowd.thread.run(_all(asked))
+    found = scene.crowd.thread.run(_some_at_a_time(asked))
     outcome = scene.judge(talks)
     outcome.problems += [problem for problems in found for problem in problems]
     return outcome
@@ -111,8 +113,14 @@ async def resume(url: str, log: Sequence[Json], after: int) -> list[str]:
     return []
 
 
-async def _all(work: Sequence[object]) -> list[list[str]]:
-    return await asyncio.gather(*work)  # type: ignore[call-overload, no-any-return]
+async def _some_at_a_time(readers: Sequence[Coroutine[Any, Any, list[str]]]) -> list[list[str]]:
+    places = asyncio.Semaphore(READERS_AT_A_TIME)
+
+    async def read(reader: Coroutine[Any, Any, list[str]]) -> list[str]:
+        async with places:
+            return await reader
+
+    return await asyncio.gather(*map(read, readers))
 
 
 ROWS = (
