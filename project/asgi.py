@@ -12,8 +12,11 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - needs Django's a
 from django.urls import get_resolver  # noqa: E402
 
 from chat.routing import websocket_application  # noqa: E402
+from project.threads import SharedThreads  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
+application = ProtocolTypeRouter(
+    {"http": SharedThreads(django_application), "websocket": websocket_application}
+)
 
 # Load what the first request would wait for. What is loaded by now stays; searching it for garbage
 # would stop all streams for a moment.

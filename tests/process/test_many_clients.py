@@ -26,6 +26,7 @@ STALL_LIMIT_S = 5.0
 GONE_WITHIN_S = 6.0
 #: To connect them all and to fill what holds data on the way to each.
 FILLED_WITHIN_S = 12.0
+STREAMS, MOST_THREADS = 100, 30
 ROUNDS = 200
 LEFT_MB = 10
 
@@ -111,6 +112,19 @@ def test_G7_stalled_clients_cost_little_and_are_gone_soon(
     )
     assert kb_each < STALLED_KB_EACH
     assert gap_s < 1.0
+
+
+def test_open_streams_share_a_few_threads(
+    own_product: Product, own_client: Client, session_id: str
+) -> None:
+    path = f"/api/sessions/{session_id}/events"
+    with ExitStack() as stack:
+        opened = [connect(stack, own_product, raw.http_request(path)) for _ in range(STREAMS)]
+        for stream in opened:
+            assert b" 200 " in stream.recv(1024)
+        threads = own_product.child("web").num_threads()
+    print(f"{STREAMS} open streams: {threads} threads")
+    assert threads < MOST_THREADS
 
 
 def open_and_close(product: Product, session_id: str) -> None:
