@@ -90,7 +90,7 @@ async def list_sessions(
 
 @api.get("/api/sessions/{session_id}", response={200: SessionOut, **Problems})
 async def get_session(request: CallerRequest, session_id: str) -> Any:
-    return await database.read(sessions.get_for, request.auth, session_id)
+    return await database.read(sessions.described_for, request.auth, session_id)
 
 
 @api.patch("/api/sessions/{session_id}", response={200: SessionOut, **Problems})
@@ -98,7 +98,7 @@ async def change_session(request: CallerRequest, session_id: str, body: SessionC
     """Rename a session or choose its model."""
     if body.model:
         catalog.resolve(body.model)
-    session = await database.read(sessions.get_for, request.auth, session_id)
+    session = await database.read(sessions.described_for, request.auth, session_id)
     return await database.write(sessions.change, session, title=body.title, model=body.model)
 
 
@@ -171,7 +171,7 @@ async def follow_session(
         raise Refusal(400, "invalid_position", str(error)) from error
     try:
         begun = await database.read(
-            reading.begin, request.auth, session_id, wanted=wanted, tells_caught_up=caught_up
+            reading.begin, session, wanted=wanted, tells_caught_up=caught_up
         )
     except reading.TooManyConnections as error:
         raise Refusal(429, "too_many_connections", str(error)) from error

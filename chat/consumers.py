@@ -57,12 +57,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(NOT_ALLOWED, "Log in first")
             return
         try:
-            begun = await database.read(
-                reading.begin,
-                principal,
-                self.scope["url_route"]["kwargs"]["session_id"],
-                **_wishes(self.scope),
-            )
+            begun = await database.read(_begin, principal, self.scope)
         except positions.InvalidPosition as error:
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
@@ -166,14 +161,16 @@ async def _cancel_run(session: ChatSession, command: CancelRun) -> None:
         await runs.cancel(run)
 
 
-def _wishes(scope: Any) -> dict[str, Any]:
-    """What the query asks for: from where, and whether to be told of having caught up.
+def _begin(principal: Principal, scope: Any) -> Reading:
+    """Begin as the query wishes: from where, and whether to be told of having caught up.
 
-    Raises InvalidPosition.
+    Raises InvalidPosition, UnknownSession or TooManyConnections.
     """
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     after = query.get("after")
-    return {
-        "wanted": positions.parse(after[-1]) if after else None,
-        "tells_caught_up": query.get("caught_up", [""])[-1] in ("1", "true"),
-    }
+    wanted = positions.parse(after[-1]) if after else None
+    return reading.begin(
+        sessions.get_for(principal, scope["url_route"]["kwargs"]["session_id"]),
+        wanted=wanted,
+        tells_caught_up=query.get("caught_up", [""])[-1] in ("1", "true"),
+    )

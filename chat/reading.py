@@ -58,17 +58,11 @@ class TooManyConnections(Exception):
         return self.__doc__ or ""
 
 
-def begin(
-    principal: Principal, session_id: str, *, wanted: Position | None, tells_caught_up: bool
-) -> Reading:
-    """Find the principal's own session and where to begin.
-
-    Raises UnknownSession or TooManyConnections.
-    """
-    limit = settings.ENV.max_connections_per_user
-    if principal != EVERYBODY and _connections[principal.owner_key] >= limit:
+def begin(session: ChatSession, *, wanted: Position | None, tells_caught_up: bool) -> Reading:
+    """Find where to begin in a session that its owner asks for. Raises TooManyConnections."""
+    limit, owner_key = settings.ENV.max_connections_per_user, session.owner_key
+    if owner_key != EVERYBODY.owner_key and _connections[owner_key] >= limit:
         raise TooManyConnections
-    session = sessions.get_for(principal, session_id)
     start = positions.start(session, wanted=wanted)
     return Reading(
         session=session,

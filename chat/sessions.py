@@ -55,12 +55,12 @@ class Page:
 
 def get_for(principal: Principal, session_id: str) -> ChatSession:
     """Find the principal's own session. Raises UnknownSession."""
-    if not SESSION_ID.fullmatch(session_id):
-        raise UnknownSession(session_id)
-    try:
-        return _described(principal).get(session_id=session_id)
-    except ChatSession.DoesNotExist as error:
-        raise UnknownSession(session_id) from error
+    return _get(_of(principal), session_id)
+
+
+def described_for(principal: Principal, session_id: str) -> ChatSession:
+    """Find the principal's own session and which run of it is active. Raises UnknownSession."""
+    return _get(_described(principal), session_id)
 
 
 def of_channel(*, session_id: str, epoch: str) -> ChatSession | None:
@@ -83,9 +83,9 @@ def create(
             made = ChatSession.objects.create(
                 owner_key=principal.owner_key, title=title, model=model, **chosen
             )
-        return get_for(principal, made.session_id), True
+        return described_for(principal, made.session_id), True
     except IntegrityError:
-        return get_for(principal, session_id or ""), False
+        return described_for(principal, session_id or ""), False
 
 
 def page_for(principal: Principal, *, limit: int, cursor: str | None) -> Page:
@@ -165,9 +165,22 @@ def touch(session: ChatSession, *, first_text: str) -> None:
     ChatSession.objects.filter(pk=session.pk).update(updated_at=timezone.now(), title=title)
 
 
+def _get(found: QuerySet[ChatSession], session_id: str) -> ChatSession:
+    if not SESSION_ID.fullmatch(session_id):
+        raise UnknownSession(session_id)
+    try:
+        return found.get(session_id=session_id)
+    except ChatSession.DoesNotExist as error:
+        raise UnknownSession(session_id) from error
+
+
+def _of(principal: Principal) -> QuerySet[ChatSession]:
+    return ChatSession.objects.filter(owner_key=principal.owner_key)
+
+
 def _described(principal: Principal) -> QuerySet[ChatSession]:
     active = Run.objects.filter(session=OuterRef("pk"), status__in=Run.ACTIVE)
-    return ChatSession.objects.filter(owner_key=principal.owner_key).annotate(
+    return _of(principal).annotate(
         active_run_id=Subquery(active.order_by("queued_seq").values("pk")[:1])
     )
 

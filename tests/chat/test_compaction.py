@@ -30,8 +30,8 @@ def age(run, *, hours):
 
 
 def begin(session, alice, after):
-    position = Position(after)
-    return reading.begin(alice, session.session_id, wanted=position, tells_caught_up=False)
+    found = sessions.get_for(alice, session.session_id)
+    return reading.begin(found, wanted=Position(after), tells_caught_up=False)
 
 
 def test_events_of_old_runs_go_and_their_messages_and_costs_stay(worker, session, alice):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from chat import event_log, reading
+from chat import event_log, reading, sessions
 from chat.positions import Position
 from tests import driving
 
@@ -15,7 +15,8 @@ LOST = Position(10**9)
 
 
 def begin(alice, session):
-    return reading.begin(alice, session.session_id, wanted=LOST, tells_caught_up=False)
+    found = sessions.get_for(alice, session.session_id)
+    return reading.begin(found, wanted=LOST, tells_caught_up=False)
 
 
 def told(begun, up_to):

@@ -70,8 +70,8 @@ MUTATIONS = (
         promise="G14",
         name="sessions of all owners",
         path="chat/sessions.py",
-        old="    return ChatSession.objects.filter(owner_key=principal.owner_key).annotate(\n",
-        new="    return ChatSession.objects.annotate(\n",
+        old="    return ChatSession.objects.filter(owner_key=principal.owner_key)\n",
+        new="    return ChatSession.objects.all()\n",
         tests=("tests/chat/test_sessions.py::test_another_s_session_is_unknown",),
     ),
     Mutation(
@@ -85,9 +85,9 @@ MUTATIONS = (
     Mutation(
         promise="G14",
         name="replay without a permission",
-        path="chat/reading.py",
-        old="    session = sessions.get_for(principal, session_id)\n",
-        new="    session = ChatSession.objects.get(session_id=session_id)\n",
+        path="chat/sessions.py",
+        old="    return _get(_of(principal), session_id)\n",
+        new="    return _get(ChatSession.objects.all(), session_id)\n",
         tests=(
             "tests/chat/test_consumers_access.py"
             "::test_WS_20_another_s_session_is_like_one_that_does_not_exist",
