@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Sum, Window
+from django.db.models import F, QuerySet, Sum, Window
 from django.db.models.functions import Length
 from django.utils import timezone
 
@@ -23,6 +23,8 @@ from chat.models import ChatSession, EventRecord, Run
 #: A page of the log ends at either; one event alone may be longer.
 PAGE_EVENTS = 128
 PAGE_CHARACTERS = 16 * 1024
+#: So few are cut into pages here; for the database to do it takes longer than to read them.
+UNSIZED_EVENTS = 16
 ROWS_PER_INSERT = 1000
 
 
@@ -93,7 +95,7 @@ def append_now(place: Place, *events: Event) -> list[Envelope]:
 def read(*, session_pk: int, session_id: str, after: int, limit: int) -> list[Envelope]:
     """Read the events after `after` in order, at most `limit` of them."""
     records = EventRecord.objects.filter(session_id=session_pk, seq__gt=after).order_by("seq")
-    return [_from_record(record, session_id) for record in records[:limit]]
+    return _envelopes(records[:limit], session_id)
 
 
 def read_page(*, session_pk: int, session_id: str, after: int) -> Page:
@@ -108,10 +110,11 @@ def read_page(*, session_pk: int, session_id: str, after: int) -> Page:
     records = EventRecord.objects.filter(
         session_id=session_pk, seq__gt=after, seq__lte=after + PAGE_EVENTS
     )
-    length = Length("body")
-    sized = records.annotate(before=Window(Sum(length), order_by=F("seq").asc()) - length)
-    found = sized.filter(before__lt=PAGE_CHARACTERS).order_by("seq")
-    envelopes = [_from_record(record, session_id) for record in found]
+    if last_seq - after > UNSIZED_EVENTS:
+        length = Length("body")
+        sized = records.annotate(before=Window(Sum(length), order_by=F("seq").asc()) - length)
+        records = sized.filter(before__lt=PAGE_CHARACTERS)
+    envelopes = _first_page(_envelopes(records.order_by("seq"), session_id))
     if after < floor_seq or not envelopes or envelopes[0].seq != after + 1:
         raise PositionLost
     return Page(envelopes, is_last=envelopes[-1].seq >= last_seq)
@@ -122,7 +125,7 @@ def read_run(
 ) -> list[Envelope]:
     """Read the events of one run after `after` in order."""
     records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id, seq__gt=after)
-    return [_from_record(record, session_id) for record in records.order_by("seq")]
+    return _envelopes(records.order_by("seq"), session_id)
 
 
 def shown_tokens(run_id: uuid.UUID) -> int:
@@ -157,16 +160,30 @@ def _envelope(place: Place, entry: Entry, seq: int) -> Envelope:
     )
 
 
-def _from_record(record: EventRecord, session_id: str) -> Envelope:
-    return Envelope(
-        seq=record.seq,
-        session_id=session_id,
-        run_id=str(record.run_id),
-        attempt=record.attempt,
-        at=format_at(record.at),
-        type=record.type,
-        body=record.body,
-    )
+def _first_page(envelopes: list[Envelope]) -> list[Envelope]:
+    characters = 0
+    for count, envelope in enumerate(envelopes):
+        if characters >= PAGE_CHARACTERS:
+            return envelopes[:count]
+        characters += len(envelope.body)
+    return envelopes
+
+
+def _envelopes(records: QuerySet[EventRecord], session_id: str) -> list[Envelope]:
+    return [
+        Envelope(
+            seq=seq,
+            session_id=session_id,
+            run_id=str(run_id),
+            attempt=attempt,
+            at=format_at(at),
+            type=type_,
+            body=body,
+        )
+        for seq, run_id, attempt, at, type_, body in records.values_list(
+            "seq", "run_id", "attempt", "at", "type", "body"
+        )
+    ]
 
 
 def _take_seqs(counts: dict[int, int]) -> dict[int, int]:
