@@ -179,6 +179,8 @@ class Cluster(Deployment):
         self.database_links.append(database_link)
         return {
             **self.settings,
+            "DEBUG": "0",
+            "AUTH": "open",
             "SECRET_KEY": SECRET_KEY,
             "DATABASE_URL": f"postgres://postgres@127.0.0.1:{database_link.port}/postgres",
             "REDIS_URL": f"redis://127.0.0.1:{redis_link.port}/0",

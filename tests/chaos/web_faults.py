@@ -77,7 +77,9 @@ def restarted(scene: Scene, size: Size) -> Outcome:
 def dropped(scene: Scene, size: Size) -> Outcome:
     """All clients of a session lose their connection at the same moment."""
     count = 1000 if size.is_long else 100
-    load = Load(streams=1, tokens=12, gap_ms=500, followers=count, restless=0, stopping=0)
+    # Long enough for all of them to have come, and to come again.
+    tokens = 80 if size.is_long else 24
+    load = Load(streams=1, tokens=tokens, gap_ms=500, followers=count, restless=0, stopping=0)
 
     def drop(scene: Scene) -> None:
         assert scene.deployment.front.reset() >= count
