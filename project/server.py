@@ -85,7 +85,9 @@ class Server(daphne.server.Server):
         if gate and not await gate.passed():
             protocol.transport.abortConnection()
             return
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        # Without a channel the client is gone already.
+        if is_last and protocol.channel is not None:
             # Twisted complains about a request that ends with its producer still registered.
             protocol.unregisterProducer()
         await super().handle_reply(protocol, message)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import time
 
 import psutil
 import pytest
@@ -172,3 +173,14 @@ def test_sockets_that_come_and_go_leave_nothing_behind(
     assert bystander.read_to_end()["type"] == "run.finished"
     bystander.ask("[[fake tokens=1]]")
     wait_for(lambda: web.num_fds() <= before + 5)
+
+
+def test_clients_that_leave_before_their_answers_are_no_errors(product: Product) -> None:
+    request = f"{POST}Content-Length: {len(TEXT)}\r\n\r\n{TEXT}".encode()
+    written = len(product.output)
+    for number in range(200):
+        with raw.connected(product.port) as connection:
+            connection.sendall(request)
+            # Some before it is read, some while it is answered.
+            time.sleep(number % 20 / 2000)
+    assert "Traceback" not in product.output[written:]
