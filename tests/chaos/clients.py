@@ -7,6 +7,8 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -147,17 +149,11 @@ class SseFollower(Follower):
     _last_id: str | None = None
 
     async def read(self) -> None:
-        url = f"{self.base_url}/api/sessions/{self.session_id}/events"
+        path = f"/api/sessions/{self.session_id}/events"
         headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
-        asked = {} if self._last_id else {"after": "0"}
-        timeout = httpx.Timeout(SILENCE_S, connect=OPEN_WITHIN_S)
-        async with http().stream(
-            "GET", url, headers=headers, params=asked, timeout=timeout
-        ) as response:
-            if response.status_code != 200:
-                raise ConnectionResetError(f"status {response.status_code}")
-            rest = b""
-            async for data in response.aiter_raw():
+        rest = b""
+        async with aclosing(body_of(self.base_url, path, headers)) as body:
+            async for data in body:
                 *blocks, rest = (rest + data).split(b"\n\n")
                 for block in blocks:
                     self._take_block(block.decode())
@@ -228,6 +224,34 @@ class Caller:
             outcome = repr(error)[:120]
         self.tries.append(Try(started, time.monotonic() - started, outcome))
         return answer
+
+
+async def body_of(base_url: str, path: str, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    """Read a body that does not end, piece by piece.
+
+    A thousand of httpx's streams would take longer to connect than what they are to measure.
+    """
+    host, port = base_url.removeprefix("http://").split(":")
+    async with asyncio.timeout(OPEN_WITHIN_S):
+        reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        asked = path if headers else f"{path}?after=0"
+        named = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"GET {asked} HTTP/1.1\r\nHost: {host}:{port}\r\n{named}\r\n".encode())
+        async with asyncio.timeout(SILENCE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionResetError(head.split(b"\r\n")[0].decode())
+        assert b"transfer-encoding: chunked" in head.lower()
+        while True:
+            async with asyncio.timeout(SILENCE_S):
+                count = int(await reader.readuntil(b"\r\n"), 16)
+                piece = await reader.readexactly(count + 2)
+            if not count:
+                return
+            yield piece[:-2]
+    finally:
+        writer.transport.abort()
 
 
 _http: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
