@@ -91,11 +91,10 @@ async def warn_of_eviction() -> None:
     """Say in the log when Redis may throw away what it was given, bells among it."""
     client = redis.asyncio.from_url(settings.ENV.redis_url, socket_timeout=SEND_TIMEOUT_S)
     try:
-        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
-    except RedisError:
-        return  # away, or a service that does not tell
-    finally:
-        await client.aclose()
+        async with client:
+            policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
+    except (RedisError, RuntimeError):
+        return  # away, dying (uvloop's error is no OSError), or a service that does not tell
     if policy not in (None, "noeviction"):
         logger.warning("Redis evicts keys (maxmemory-policy %s); set noeviction", policy)
 
