@@ -4,10 +4,9 @@ Its own stream() is not used: it binds a thread and a database connection per cl
 events and stays dead after an outage of Redis. Ours follows the log through the hub.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +20,7 @@ from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_ev
 from chat import draining, event_log, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
+from chat.pacing import End, paced
 from chat.positions import Position
 from chat.principals import Principal
 from chat.reading import Reading
@@ -97,7 +97,7 @@ def requested_position(request: HttpRequest, session: ChatSession) -> Position |
     return None if after is None else positions.parse(after)
 
 
-async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
+async def stream(reading: Reading, *ends: End) -> AsyncIterator[str]:
     """Give the events of a session as SSE text, with keep-alives, until the client leaves.
 
     It ends by itself when one of `ends` does, when the session is deleted, or with this process,
@@ -110,49 +110,21 @@ async def stream(reading: Reading, *ends: Callable[[], Awaitable[None]]) -> Asyn
         place = make_id({channel: reading.after})
         yield sse_encode_event("stream-reset", lost, event_id=place, json_encode=True)
     seq = reading.after
-    async with (
-        aclosing(reading.follow()) as following,  # type: ignore[type-var]
-        aclosing(_paced(following, [*ends, draining.turn])) as paced,  # type: ignore[type-var]
-    ):
-        async for envelopes in paced:
-            if envelopes is None:
-                yield KEEP_ALIVE
-            # One after another: a client that does not read would hold all of them as text too.
-            for envelope in envelopes or ():
-                seq = envelope.seq
-                yield _encode(envelope, channel)
-            if envelopes == [] and reading.tells_caught_up:
-                yield _caught_up(reading, seq)
+    pages = reading.follow()
+    coming = paced(pages, [*ends, draining.turn], silence_s=KEEP_ALIVE_S)
+    with suppress(event_log.SessionGone, event_log.PositionLost):
+        async with aclosing(pages), aclosing(coming):  # type: ignore[type-var]
+            async for envelopes in coming:
+                if envelopes is None:
+                    yield KEEP_ALIVE
+                # One after another: a client that does not read would hold all as text too.
+                for envelope in envelopes or ():
+                    seq = envelope.seq
+                    yield _encode(envelope, channel)
+                if envelopes == [] and reading.tells_caught_up:
+                    yield _caught_up(reading, seq)
     if draining.has_begun():
         yield f"retry: {draining.retry_ms()}\n\n"
-
-
-async def _paced(
-    following: AsyncIterator[list[Envelope]], ends: Iterable[Callable[[], Awaitable[None]]]
-) -> AsyncIterator[list[Envelope] | None]:
-    """Give what comes, and None where nothing has come for a while, until one of `ends` is done."""
-    ending = {asyncio.ensure_future(end()) for end in ends}
-    upcoming: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            upcoming = upcoming or asyncio.ensure_future(anext(following))
-            done, _ = await asyncio.wait(
-                {upcoming, *ending}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if done & ending:
-                return
-            if done:
-                envelopes, upcoming = upcoming.result(), None
-                yield envelopes
-            else:
-                yield None
-    except (event_log.SessionGone, event_log.PositionLost):
-        return
-    finally:
-        left = {upcoming, *ending} if upcoming else ending
-        for future in left:
-            future.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
 
 
 def _encode(envelope: Envelope, channel: str) -> str:
