@@ -95,6 +95,9 @@ class Run(models.Model):
     has_effects = models.BooleanField(default=False)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancel_reason = models.CharField(max_length=12, blank=True)
+    #: See chat/attendance.py.
+    attendant = models.UUIDField(null=True, blank=True)
+    left_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -130,6 +133,11 @@ class Run(models.Model):
                 fields=["lease_expires_at"], name="run_leased", condition=Q(status="running")
             ),
             models.Index(fields=["session", "queued_seq"], name="run_of_session"),
+            models.Index(
+                fields=["left_at"],
+                name="run_left",
+                condition=Q(status__in=("queued", "running"), left_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

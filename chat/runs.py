@@ -76,13 +76,19 @@ class Started:
     is_repeated: bool
 
 
-async def start(session: ChatSession, command: SendMessage, *, model: str) -> Started:
+async def start(
+    session: ChatSession, command: SendMessage, *, model: str, is_attended: bool = False
+) -> Started:
     """Accept a message: store it, queue its run, and ring for a worker.
+
+    An attended run is stopped soon unless somebody attends it, see chat/attendance.py.
 
     Raises RunActive, TooManyQueued, TooManyActive, KeyReused, or UnknownSession when the session
     was just deleted.
     """
-    started, stored, cancelled = await database.write(_start, session.pk, command, model)
+    started, stored, cancelled = await database.write(
+        _start, session.pk, command, model, is_attended=is_attended
+    )
     await _announce(started, session.pk, stored, cancelled)
     return started
 
@@ -162,6 +168,7 @@ def _start(
     *,
     retry_of: Run | None = None,
     asks_again: uuid.UUID | None = None,
+    is_attended: bool = False,
 ) -> tuple[Started, list[Envelope], list[tuple[uuid.UUID, CancelReason]]]:
     session = ChatSession.objects.select_for_update().filter(pk=session_pk).first()
     if session is None:
@@ -178,6 +185,7 @@ def _start(
         idempotency_key=command.idempotency_key,
         request_digest=digest,
         retry_of=retry_of,
+        left_at=Now() if is_attended else None,
     )
     message_id = uuid.uuid4()
     stored += event_log.append_now(

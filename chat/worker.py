@@ -18,7 +18,17 @@ import uvloop
 from channels.layers import get_channel_layer
 from django.db import connection
 
-from chat import broadcast, compaction, database, doorbell, execution, leases, recovery, runs
+from chat import (
+    attendance,
+    broadcast,
+    compaction,
+    database,
+    doorbell,
+    execution,
+    leases,
+    recovery,
+    runs,
+)
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
 
@@ -164,6 +174,8 @@ class Worker:
             if stored:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
                 await broadcast.publish((session_pk, stored))
+        for run in await database.read(attendance.unattended):
+            await runs.cancel(run, "disconnected")
         room = self._concurrency - len(self._running)
         for run_id in (await database.read(recovery.unclaimed))[: max(room, 0)]:
             # Not through the broker: it may be the very thing that is down.
