@@ -15,9 +15,9 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from costs import money
-from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+from costs.models import CostReset, LedgerEntry, ModelCall, PriceSnapshot
 from costs.pricing import Price
-from costs.usage import Usage
+from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
 
 
 class ConflictingCharge(Exception):
@@ -216,6 +216,41 @@ def totals_by_run(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Total]:
 def total_of_session(session_key: str) -> Total:
     """Sum the charges of a chat session."""
     return _totals("session_key", Q(session_key=session_key)).get(session_key, NOTHING)
+
+
+def total_of_owner(owner_key: str, *, session_key: str | None = None) -> Total:
+    """Sum what was charged to an owner since his last reset, or of that to one of his sessions."""
+    entries = LedgerEntry.objects.filter(owner_key=owner_key)
+    if session_key is not None:
+        entries = entries.filter(session_key=session_key)
+    reset = CostReset.objects.filter(owner_key=owner_key).order_by("-at", "-pk").first()
+    if reset:
+        entries = entries.filter(recorded_at__gt=reset.at)
+    found = entries.aggregate(
+        amount=Sum("amount_pico"),
+        prompt=Sum("quantity", filter=Q(token_class__in=PROMPT_CLASSES)),
+        completion=Sum("quantity", filter=Q(token_class__in=COMPLETION_CLASSES)),
+        estimates=Count("id", filter=Q(is_estimate=True)),
+        unpriced=Count("call_id", filter=Q(kind="unpriced"), distinct=True),
+    )
+    return Total(
+        amount_pico=found["amount"],
+        prompt_tokens=found["prompt"] or 0,
+        completion_tokens=found["completion"] or 0,
+        is_estimated=bool(found["estimates"]),
+        unpriced_calls=found["unpriced"],
+    )
+
+
+def reset(owner_key: str) -> None:
+    """Let the owner's totals begin anew; what was charged stays where it is."""
+    CostReset.objects.create(owner_key=owner_key)
+
+
+def last_model(owner_key: str) -> str | None:
+    """The model that the owner's newest call asked for."""
+    calls = ModelCall.objects.filter(owner_key=owner_key).order_by("-started_at")
+    return calls.values_list("requested_model", flat=True).first()
 
 
 def calls_of_run(run_id: uuid.UUID) -> list[ModelCall]:

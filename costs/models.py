@@ -177,3 +177,17 @@ class LedgerEntry(WrittenOnceModel):
 
     def __str__(self) -> str:
         return self.idempotency_key
+
+
+class CostReset(WrittenOnceModel):
+    """From when on an owner's cost summary counts; the ledger itself is never reset."""
+
+    owner_key = models.CharField(max_length=80)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        base_manager_name = "objects"
+        indexes = [models.Index(fields=["owner_key", "at"], name="cost_reset_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.owner_key} at {self.at}"
