@@ -2,13 +2,9 @@
 
 import asyncio
 import logging
-import time
-from collections import deque
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
-
-from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chat import commands, database, event_log, positions, principals, reading, runs, sessions
 from chat.agent import catalog
@@ -17,37 +13,28 @@ from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
 from chat.models import ChatSession
 from chat.principals import Principal
 from chat.reading import Reading
+from chat.sockets import (
+    INVALID_REQUEST,
+    MAX_WAITING,
+    NOT_ALLOWED,
+    SERVER_ERROR,
+    TOO_MANY,
+    UNKNOWN_SESSION,
+    Socket,
+)
 from chat.wire import native
 
 logger = logging.getLogger(__name__)
 
-NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
-MAX_COMMANDS_WAITING = 20
-#: A client that sends so much nonsense in a minute is broken; going on would help nobody.
-MAX_INVALID_PER_MINUTE = 10
 
-
-class SessionConsumer(AsyncWebsocketConsumer):
+class SessionConsumer(Socket):
     """One socket: a task follows the session, another one carries commands out."""
 
-    # The hub has the process's one channel; a socket must open with Redis down.
-    channel_layer_alias = None
     session: ChatSession
 
     def __init__(self) -> None:
         super().__init__()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_COMMANDS_WAITING)
-        self._invalid_at: deque[float] = deque(maxlen=MAX_INVALID_PER_MINUTE)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # Here and not in disconnect(), which is not called when the server drops the socket.
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_WAITING)
 
     async def connect(self) -> None:
         # A browser is shown no close code before the socket was accepted.
@@ -66,9 +53,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(TOO_MANY, str(error))
         else:
             self.session = begun.session
-            self._spawn(self._follow(begun))
-            self._spawn(self._carry_out_all())
-            self._spawn(self._leave_when_logged_out(principal))
+            self.spawn(self._follow(begun))
+            self.spawn(self._carry_out_all())
+            self.spawn(self.leave_when_logged_out(principal))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         # Only read here: what takes time is done by the task that carries commands out.
@@ -110,10 +97,6 @@ class SessionConsumer(AsyncWebsocketConsumer):
             logger.exception("A socket cannot be served any more")
             await self.close(SERVER_ERROR, "Connect again")
 
-    async def _leave_when_logged_out(self, principal: Principal) -> None:
-        await reading.logged_out(principal, self.scope["session"].session_key)
-        await self.close(NOT_ALLOWED, "Log in again")
-
     async def _carry_out(self, command: Command) -> None:
         try:
             if isinstance(command, SendMessage):
@@ -130,21 +113,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self._refuse("internal", "Something went wrong on our side.")
 
     async def _refuse_invalid(self, code: str, detail: str) -> None:
-        """Refuse what no client of ours would send, and a client that goes on sending it."""
-        now, oldest = time.monotonic(), next(iter(self._invalid_at), None)
-        if len(self._invalid_at) == MAX_INVALID_PER_MINUTE and oldest and now - oldest < 60:
-            await self.close(TOO_MANY, "Too much that is no command")
-            return
-        self._invalid_at.append(now)
-        await self._refuse(code, detail)
+        if await self.takes_more_nonsense():
+            await self._refuse(code, detail)
 
     async def _refuse(self, code: str, detail: str) -> None:
         await self.send(native.encode_refusal(code=code, detail=detail))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def _send_message(session: ChatSession, command: SendMessage) -> None:
