@@ -13,6 +13,11 @@ _DIRECTIVE = re.compile(r"(\w+)=(\{.*?\}(?=\s|$)|\"(?:[^\"\\]|\\.)*\"|\S+)", re.
 _SUM = re.compile(r"\d[\d\s.,%*/+()^-]*[*/+^-][\d\s.,%*/+()^-]*\d")
 _PERCENT = re.compile(r"(\d[\d.,]*)\s*% of (\d[\d.,]*\d|\d)", re.IGNORECASE)
 _TIME = re.compile(r"\b(time|date)\b", re.IGNORECASE)
+_NAME = re.compile(r"\bmy name is (\w+)", re.IGNORECASE)
+_ASKS_NAME = re.compile(r"\b(what(?:'s|’s| is)|know) my name\b", re.IGNORECASE)
+_STORY = re.compile(r"\blong story\b", re.IGNORECASE)
+STORY = "Once upon a time a token set out to see the world, and behind it came another one. "
+STORY_LINES = 60
 _NUMBERS = ("tokens", "delay_ms", "fail_after")
 
 
@@ -39,8 +44,8 @@ def read(messages: Sequence[BaseMessage], *, has_tools: bool) -> Script:
     if results:
         wanted.pop("tool", None)
         wanted.setdefault("text", f"The answer is {results[-1].text}.")
-    elif has_tools and not found:
-        wanted = _tool_for(said)
+    elif not found:
+        wanted = (has_tools and _tool_for(said)) or _talk(said, messages[:position])
     if "tokens" in wanted:
         wanted["text"] = "".join(f"w{i} " for i in range(wanted["tokens"]))
     wanted.setdefault("text", _reply(said))
@@ -75,6 +80,19 @@ def _tool_for(said: str) -> dict[str, Any]:
         return {"tool": "calculator", "args": json.dumps({"expression": expression})}
     if _TIME.search(said):
         return {"tool": "clock"}
+    return {}
+
+
+def _talk(said: str, earlier: Sequence[BaseMessage]) -> dict[str, Any]:
+    """Answer what shows that a conversation is remembered, or takes its time."""
+    if _ASKS_NAME.search(said):
+        told = (_NAME.search(str(m.text)) for m in reversed(earlier) if m.type == "human")
+        name = next((found.group(1) for found in told if found), "")
+        return {"text": f"Your name is {name}." if name else "You have not told me your name."}
+    if found := _NAME.search(said):
+        return {"text": f"Nice to meet you, {found.group(1)}!"}
+    if _STORY.search(said):
+        return {"text": STORY * STORY_LINES, "delay_ms": 40}
     return {}
 
 
