@@ -169,12 +169,7 @@ async def follow_session(
         wanted = sse.requested_position(request, session)
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
-    try:
-        begun = await database.read(
-            reading.begin, session, wanted=wanted, tells_caught_up=caught_up
-        )
-    except reading.TooManyConnections as error:
-        raise Refusal(429, "too_many_connections", str(error)) from error
+    begun = await database.read(reading.begin, session, wanted=wanted, tells_caught_up=caught_up)
     session_key = request.session.session_key
     response = StreamingHttpResponse(
         sse.stream(begun, lambda: reading.logged_out(request.auth, session_key)),

@@ -121,11 +121,24 @@ def read_page(*, session_pk: int, session_id: str, after: int) -> Page:
 
 
 def read_run(
-    *, session_pk: int, session_id: str, run_id: uuid.UUID, after: int = 0
+    *,
+    session_pk: int,
+    session_id: str,
+    run_id: uuid.UUID,
+    after: int = 0,
+    up_to: int | None = None,
 ) -> list[Envelope]:
-    """Read the events of one run after `after` in order."""
+    """Read the events of one run after `after` in order, all or with `up_to` as the last one."""
     records = EventRecord.objects.filter(session_id=session_pk, run_id=run_id, seq__gt=after)
+    if up_to is not None:
+        records = records.filter(seq__lte=up_to)
     return _envelopes(records.order_by("seq"), session_id)
+
+
+def has_more(run: Run, *, after: int) -> bool:
+    """Say whether the run has events after `after`."""
+    of_session = EventRecord.objects.filter(session=run.session_id, seq__gt=after)
+    return of_session.filter(run_id=run.pk).exists()
 
 
 def shown_tokens(run_id: uuid.UUID) -> int:

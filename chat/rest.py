@@ -14,6 +14,7 @@ from chat import (
     database,
     origins,
     principals,
+    reading,
     runs,
     sessions,
     strict_json,
@@ -77,6 +78,15 @@ async def authenticate(request: HttpRequest) -> Principal | None:
     return principal
 
 
+def refuse_foreign_page(request: HttpRequest) -> None:
+    """Refuse a GET that costs something when another site's page, or a prefetch, causes it."""
+    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+    is_ours = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
+    is_named = b"origin" in headers and origins.is_allowed(headers, scheme=request.scheme or "http")
+    if "Sec-Purpose" in request.headers or not (is_ours or is_named):
+        raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
+
+
 api = NinjaAPI(
     title="Chatledger",
     version="1",
@@ -134,6 +144,16 @@ def _run_refused(request: HttpRequest, error: runs.Refused) -> HttpResponse:
 @api.exception_handler(AgentError)
 def _no_such_model(request: HttpRequest, error: AgentError) -> HttpResponse:
     return _problem(request, 422, error.code, str(error))
+
+
+@api.exception_handler(sessions.InvalidSessionId)
+def _invalid_session_id(request: HttpRequest, error: sessions.InvalidSessionId) -> HttpResponse:
+    return _problem(request, 422, "invalid_session_id", str(error))
+
+
+@api.exception_handler(reading.TooManyConnections)
+def _too_many(request: HttpRequest, error: reading.TooManyConnections) -> HttpResponse:
+    return _problem(request, 429, "too_many_connections", str(error))
 
 
 @api.exception_handler(sessions.SessionBusy)

@@ -8,12 +8,12 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from chat import strict_json
@@ -98,6 +98,13 @@ def page_for(principal: Principal, *, limit: int, cursor: str | None) -> Page:
     has_more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, _make_cursor(rows[-1]) if has_more else None)
+
+
+def message_counts(found: Iterable[ChatSession]) -> dict[int, int]:
+    """How many messages each of these sessions has, by their keys; none where there are none."""
+    counted = Message.objects.filter(session__in=list(found)).values("session_id")
+    rows = counted.annotate(count=Count("id"))
+    return {row["session_id"]: row["count"] for row in rows}
 
 
 def change(session: ChatSession, *, title: str | None, model: str | None) -> ChatSession:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from chat import views
 from chat.api import api
+from chat.dialects import agentcore, ossa, theo  # noqa: F401 - add their endpoints to the API
 
 urlpatterns = [
     path("", views.page, name="page"),

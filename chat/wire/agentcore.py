@@ -1,5 +1,6 @@
 """The dialect of LangGraph agents on AgentCore: named events with flat data."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,11 @@ def error(message: str, *, kind: str, at: str) -> Frame:
     return json_frame({"error": message, "type": kind, "timestamp": at}, name="error")
 
 
+def flat(frame: Frame) -> Frame:
+    """A named frame for a WebSocket, with the name as its type."""
+    return Frame(f'{{"type":{json.dumps(frame.name)},{frame.text[1:]}')
+
+
 class AgentCoreEncoder:
     """Tells one run; single tokens only to those who ask for them."""
 
@@ -31,16 +37,16 @@ class AgentCoreEncoder:
         self._streams_tokens = streams_tokens
         self._story = Story()
         self._steps = 0
-        self._is_over = False
+        self.is_over = False
 
     def encode(self, envelope: Envelope) -> list[Frame]:
-        if self._is_over:
+        if self.is_over:
             return []
         event = envelope.event
         self._story.take(event, at=envelope.at)
         said = list(self._say(event, envelope.at))
         retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self._is_over = envelope.is_terminal or bool(retracted)
+        self.is_over = envelope.is_terminal or bool(retracted)
         return [json_frame(data, name=name) for name, data in said]
 
     def _say(self, event: events.Event, at: str) -> Iterator[Said]:
@@ -110,3 +116,17 @@ class AgentCoreEncoder:
         }
         output = {"output": story.call_text, "steps": self._steps, "metrics": metrics}
         return {**output, "timestamp": at}
+
+
+class FlatEncoder:
+    """Tells one run on a WebSocket."""
+
+    def __init__(self, encoder: AgentCoreEncoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def is_over(self) -> bool:
+        return self._encoder.is_over
+
+    def encode(self, envelope: Envelope) -> list[Frame]:
+        return [flat(frame) for frame in self._encoder.encode(envelope)]

@@ -29,6 +29,10 @@ class Frame:
 class Encoder(Protocol):
     """Turns the events of one run into frames, in order. Each reader has its own."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether everything is said: the run has ended, or cannot be told any further."""
+
     def encode(self, envelope: Envelope) -> list[Frame]:
         """Give what the dialect says of this event; often nothing."""
 

@@ -41,15 +41,15 @@ class OssaEncoder:
     def __init__(self, *, silent: frozenset[str] = frozenset()) -> None:
         self._silent = silent
         self._story = Story()
-        self._is_over = False
+        self.is_over = False
 
     def encode(self, envelope: Envelope) -> list[Frame]:
-        if self._is_over:
+        if self.is_over:
             return []
         event = envelope.event
         self._story.take(event, at=envelope.at)
         said = [data for data in self._say(event) if data["type"] not in self._silent]
-        self._is_over = envelope.is_terminal or self._was_retracted(event)
+        self.is_over = envelope.is_terminal or self._was_retracted(event)
         return [json_frame(data) for data in said]
 
     def _was_retracted(self, event: events.Event) -> bool:

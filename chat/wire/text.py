@@ -13,10 +13,10 @@ class TextEncoder:
 
     def __init__(self) -> None:
         self._has_spoken = False
-        self._is_over = False
+        self.is_over = False
 
     def encode(self, envelope: Envelope) -> list[Frame]:
-        if self._is_over:
+        if self.is_over:
             return []
         event = envelope.event
         if isinstance(event, events.TextDelta):
@@ -25,6 +25,6 @@ class TextEncoder:
         is_retracted = isinstance(event, events.AttemptStarted) and self._has_spoken
         if not envelope.is_terminal and not is_retracted:
             return []
-        self._is_over = True
+        self.is_over = True
         is_whole = isinstance(event, events.RunFinished | events.RunCancelled)
         return [Frame(DONE)] if is_whole else [Frame(BROKEN_OFF), Frame(DONE)]

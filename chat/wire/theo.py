@@ -11,6 +11,8 @@ from chat.wire.story import INTERRUPTED, Story, error_type
 StreamMode = Literal["messages", "updates", "custom"]
 STREAM_MODES: tuple[StreamMode, ...] = get_args(StreamMode)
 RETRY_MS = 15_000
+#: The command that stops what runs.
+STOP = "__STOP__"
 CANCELLED = "Stream cancelled by client"
 #: Shown as the total where nobody knows how many steps there will be.
 UNKNOWN_TOTAL = 10
@@ -30,16 +32,16 @@ class TheoEncoder:
         self._mode = mode
         self._story = Story()
         self._steps = 0
-        self._is_over = False
+        self.is_over = False
 
     def encode(self, envelope: Envelope) -> list[Frame]:
-        if self._is_over:
+        if self.is_over:
             return []
         event = envelope.event
         self._story.take(event, at=envelope.at)
         said = [s for s in self._say(event, envelope.at) if s[0] not in _UNTOLD[self._mode]]
         retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self._is_over = envelope.is_terminal or bool(retracted)
+        self.is_over = envelope.is_terminal or bool(retracted)
         return [json_frame({"type": name, **data}, name=name) for name, data in said]
 
     def _say(self, event: events.Event, at: str) -> Iterator[Said]:
@@ -112,6 +114,56 @@ class TheoEncoder:
         }
         text = self._story.text
         return {"result": text, "content": text, "summary": summary, "metadata": self._metadata()}
+
+
+class TheoSocketEncoder:
+    """Tells one run on a WebSocket, in lines for people; tokens only to those who ask for them."""
+
+    def __init__(self, *, streams_tokens: bool = False) -> None:
+        self._streams_tokens = streams_tokens
+        self._story = Story()
+        self.is_over = False
+
+    def encode(self, envelope: Envelope) -> list[Frame]:
+        if self.is_over:
+            return []
+        event = envelope.event
+        self._story.take(event, at=envelope.at)
+        said = self._say(event)
+        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
+        self.is_over = envelope.is_terminal or bool(retracted)
+        return [said] if said else []
+
+    def _say(self, event: events.Event) -> Frame | None:
+        match event:
+            case events.RunStarted():
+                return line(f"Processing: {self._story.prompt}")
+            case events.TextDelta() if self._streams_tokens:
+                return json_frame({"message": event.delta, "type": "token", "streaming": True})
+            case events.ToolResult():
+                return line(f"Used {event.name}")
+            case events.ToolFailed():
+                return line(f"{event.name} failed: {event.error}")
+            case events.AttemptStarted() if not self._story.pieces:
+                self._story.forget_attempt()
+        return self._say_end(event)
+
+    def _say_end(self, event: events.Event) -> Frame | None:
+        match event:
+            case events.RunFinished():
+                return line(f"Task completed: {self._story.text}", kind="agent")
+            case events.RunCancelled():
+                return line("Task stopped by user")
+            case events.RunFailed():
+                return line(event.message, kind="error")
+            case events.AttemptStarted() if self._story.pieces:
+                return line(INTERRUPTED, kind="error")
+        return None
+
+
+def line(message: str, *, kind: Literal["system", "agent", "error"] = "system") -> Frame:
+    """One line of a socket."""
+    return json_frame({"message": message, "type": kind})
 
 
 def _error(message: str, kind: str) -> Said:
