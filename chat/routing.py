@@ -7,6 +7,7 @@ from channels.routing import URLRouter
 from django.urls import path, re_path
 
 from chat.consumers import SessionConsumer
+from chat.dialects.sockets import AgentCoreConsumer, DialectConsumer, TextConsumer
 from chat.origins import SameOriginOnly
 
 
@@ -20,6 +21,10 @@ websocket_application = SameOriginOnly(
         URLRouter(
             [
                 path("ws/sessions/<str:session_id>", SessionConsumer.as_asgi()),
+                path("ws", DialectConsumer.as_asgi()),
+                path("chat/ws", DialectConsumer.as_asgi()),
+                path("stream", AgentCoreConsumer.as_asgi()),
+                path("ws/chunks", TextConsumer.as_asgi()),
                 re_path(r"", not_found),  # type: ignore[arg-type]  # typed for HTTP views
             ]
         )

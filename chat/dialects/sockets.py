@@ -1,0 +1,147 @@
+"""WebSocket: `/ws` and `/chat/ws`, `/stream`, `/ws/chunks`: messages in, one run told at a time."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from urllib.parse import parse_qs
+
+from chat import asking, database, principals, reading, runs, sessions
+from chat.agent.errors import AgentError
+from chat.asking import Asked
+from chat.dialects.speech import (
+    AgentCoreSpeech,
+    Asks,
+    Misunderstood,
+    OssaSpeech,
+    Speech,
+    Stops,
+    TextSpeech,
+)
+from chat.models import ChatSession
+from chat.principals import Principal
+from chat.sockets import INVALID_REQUEST, MAX_WAITING, NOT_ALLOWED, TOO_MANY, Socket
+from chat.wire.frames import Encoder, Frame
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SESSION = "default"
+REFUSED = (runs.Refused, sessions.UnknownSession, sessions.InvalidSessionId, AgentError)
+
+
+class DialectConsumer(Socket):
+    """One socket: a task carries out what the client wants, another one tells the answers."""
+
+    speech_class: type[Speech] = OssaSpeech
+    session: ChatSession
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.speech = self.speech_class()
+        self._said: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
+        self._asked: asyncio.Queue[tuple[Asked, Encoder]] = asyncio.Queue()
+
+    async def connect(self) -> None:
+        # A browser is shown no close code before the socket was accepted.
+        await self.accept()
+        principal = principals.of_user(self.scope.get("user"))
+        if principal is None:
+            await self.close(NOT_ALLOWED, "Log in first")
+            return
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        if query.get("format") == ["text"]:
+            self.speech = TextSpeech()
+        try:
+            await self._begin(principal, query.get("session_id", [None])[-1])
+        except sessions.InvalidSessionId as error:
+            await self.close(INVALID_REQUEST, str(error))
+        except reading.TooManyConnections as error:
+            await self.close(TOO_MANY, str(error))
+
+    async def _begin(self, principal: Principal, session_id: str | None) -> None:
+        self.principal = principal
+        self.session = await database.write(
+            asking.session_for, principal, session_id, default=DEFAULT_SESSION
+        )
+        encoder = self.speech.encoder()
+        left = await database.read(asking.join, self.session, encoder)
+        await self._say(self.speech.greet(self.session.session_id))
+        if left:
+            self._asked.put_nowait((left, encoder))
+        self.spawn(self._tell_all())
+        self.spawn(self._carry_out_all())
+        self.spawn(self.leave_when_logged_out(principal))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not hasattr(self, "session"):
+            return
+        if text_data is None:
+            await self._refuse_invalid("Messages are sent as text frames")
+            return
+        try:
+            self._said.put_nowait(text_data)
+        except asyncio.QueueFull:
+            await self._refuse_invalid("Wait for the answers first")
+
+    async def _carry_out_all(self) -> None:
+        """Do what is wanted in the order it came: a cancel right behind its message counts."""
+        while True:
+            text = await self._said.get()
+            try:
+                await self._carry_out(self.speech.understand(text))
+            except Misunderstood as error:
+                await self._refuse_invalid(str(error))
+            except (*REFUSED, reading.TooManyConnections) as error:
+                await self._say(self.speech.refuse(str(error)))
+            except database.Unavailable:
+                logger.exception("A message could not be stored")
+                await self._say(self.speech.refuse("The message could not be stored"))
+            except Exception:
+                logger.exception("A message could not be answered")
+                await self._say(self.speech.refuse("Something went wrong on our side"))
+
+    async def _carry_out(self, wish: Asks | Stops) -> None:
+        if isinstance(wish, Asks):
+            session = await self._session_of(wish)
+            asked = await asking.ask(session, wish.text, if_running="interrupt")
+            self._asked.put_nowait((asked, wish.encoder))
+            return
+        if wish.said:
+            await self._say([wish.said])
+        for run in await database.read(runs.active_in, self.session):
+            await runs.cancel(run)
+
+    async def _session_of(self, wish: Asks) -> ChatSession:
+        if wish.session_id and wish.session_id != self.session.session_id:
+            self.session = await database.write(
+                asking.session_for, self.principal, wish.session_id, default=DEFAULT_SESSION
+            )
+        return self.session
+
+    async def _tell_all(self) -> None:
+        while True:
+            asked, encoder = await self._asked.get()
+            telling = asking.tell(asked, encoder)
+            async with aclosing(telling):  # type: ignore[type-var]
+                async for told in telling:
+                    if told:
+                        await self._say([told.frame])
+
+    async def _say(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            await self.send(frame.text)
+
+    async def _refuse_invalid(self, message: str) -> None:
+        if await self.takes_more_nonsense():
+            await self._say(self.speech.refuse(message))
+
+
+class AgentCoreConsumer(DialectConsumer):
+    """`/stream`."""
+
+    speech_class = AgentCoreSpeech
+
+
+class TextConsumer(DialectConsumer):
+    """`/ws/chunks`."""
+
+    speech_class = TextSpeech
