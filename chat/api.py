@@ -3,12 +3,14 @@
 from typing import Annotated, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils import timezone
 from django_eventstream.utils import add_default_headers
 from ninja import Header, Query
 from ninja.responses import Status
 from pydantic import StringConstraints
 
 from chat import (
+    about,
     answers,
     database,
     health,
@@ -24,6 +26,7 @@ from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import (
     Alive,
     Health,
+    Healthy,
     MessageIn,
     MessagePage,
     ModelList,
@@ -212,6 +215,13 @@ async def retry_run(
 async def list_models(request: CallerRequest) -> Any:
     """List the models that can be used now."""
     return await database.read(answers.models)
+
+
+@api.get("/health", auth=None, response=Healthy)
+async def healthy(request: HttpRequest) -> Any:
+    """Say that this process answers, and who it is."""
+    agent = {"agent": about.NAME, "version": about.VERSION}
+    return {"status": "healthy", **agent, "timestamp": timezone.now()}
 
 
 @api.get("/health/live", auth=None, response=Alive)

@@ -181,6 +181,13 @@ class SessionCosts(Schema):
     runs: list[RunCosts]
 
 
+class Healthy(Schema):
+    status: str
+    agent: str
+    version: str
+    timestamp: datetime
+
+
 class Alive(Schema):
     status: str
 

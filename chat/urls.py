@@ -4,10 +4,10 @@ from django.urls import path
 
 from chat import views
 from chat.api import api
-from chat.dialects import agentcore, ossa, theo  # noqa: F401 - add their endpoints to the API
+from chat.dialects import a2a, agentcore, ossa, theo  # noqa: F401 - add endpoints to the API
 
 urlpatterns = [
-    path("", views.page, name="page"),
+    path("", views.front, name="page"),
     path("s/<str:session_id>", views.page, name="session"),
     path("", api.urls),
 ]

@@ -1,13 +1,31 @@
-"""The page."""
+"""The page, and what else is at the root."""
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.csrf import ensure_csrf_cookie
+from django.urls import resolve
+from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.decorators.http import require_safe
+
+from chat import about
+
+DIRECTIONS = {
+    "message": f"Welcome to {about.NAME} API",
+    "version": about.VERSION,
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "health": "/health",
+    "endpoints": {
+        "chat": "/chat",
+        "stream_sse": "/chat/stream",
+        "stream_ws": "/chat/ws",
+        "cost_summary": "/cost-summary",
+    },
+}
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -18,6 +36,20 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+
+@csrf_exempt
+async def front(request: HttpRequest) -> HttpResponseBase:
+    """The page for browsers, directions for programs, and A2A for agents."""
+    if request.method == "POST":
+        # It asks for the CSRF token itself, where one is needed.
+        answer: HttpResponseBase = await resolve("/a2a").func(request)
+        return answer
+    if request.method in ("GET", "HEAD") and "text/html" not in request.headers.get(
+        "Accept", "text/html"
+    ):
+        return JsonResponse(DIRECTIONS)
+    return await sync_to_async(page)(request)
 
 
 @require_safe
