@@ -173,9 +173,8 @@ async def follow_session(
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
     begun = await database.read(reading.begin, session, wanted=wanted, tells_caught_up=caught_up)
-    session_key = request.session.session_key
     response = StreamingHttpResponse(
-        sse.stream(begun, lambda: reading.logged_out(request.auth, session_key)),
+        sse.stream(begun, lambda: reading.logged_out(request.login)),
         content_type="text/event-stream; charset=utf-8",
     )
     add_default_headers(response, request)

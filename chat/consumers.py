@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
-from chat import commands, database, event_log, positions, principals, reading, runs, sessions
+from chat import commands, database, event_log, positions, reading, runs, sessions
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
@@ -39,12 +39,12 @@ class SessionConsumer(Socket):
     async def connect(self) -> None:
         # A browser is shown no close code before the socket was accepted.
         await self.accept()
-        principal = principals.of_user(self.scope.get("user"))
-        if principal is None:
+        login = await self.login()
+        if login is None:
             await self.close(NOT_ALLOWED, "Log in first")
             return
         try:
-            begun = await database.read(_begin, principal, self.scope)
+            begun = await database.read(_begin, login.principal, self.scope)
         except positions.InvalidPosition as error:
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
@@ -55,7 +55,7 @@ class SessionConsumer(Socket):
             self.session = begun.session
             self.spawn(self._follow(begun))
             self.spawn(self._carry_out_all())
-            self.spawn(self.leave_when_logged_out(principal))
+            self.spawn(self.leave_when_logged_out(login))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         # Only read here: what takes time is done by the task that carries commands out.

@@ -9,12 +9,23 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
+from chat.models import ApiKey
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The owner of sessions; two principals never see each other's."""
 
     owner_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How a caller showed who he is; a connection is open as long as it stands."""
+
+    principal: Principal
+    session_key: str | None = None
+    api_key_id: int | None = None
 
 
 #: With AUTH=open all callers are one, also a developer who is logged in to the admin.
@@ -30,13 +41,17 @@ def of_user(user: Any) -> Principal | None:
     return Principal(f"user:{user.pk}")
 
 
-def is_still(principal: Principal, *, session_key: str | None) -> bool:
+def is_still(login: Login) -> bool:
     """Say whether a login that a connection was opened with still stands.
 
-    It does not after a logout, a new password, or when the user was disabled.
+    It does not after a logout, a new password, or when the key was revoked or the user disabled.
     """
-    if principal == EVERYBODY:
+    if login.principal == EVERYBODY:
         return settings.AUTH == "open"
+    if login.api_key_id is not None:
+        keys = ApiKey.objects.select_related("user")
+        key = keys.filter(pk=login.api_key_id, revoked_at=None).first()
+        return key is not None and of_user(key.user) == login.principal
     request = HttpRequest()
-    request.session = SessionStore(session_key)
-    return of_user(get_user(request)) == principal
+    request.session = SessionStore(login.session_key)
+    return of_user(get_user(request)) == login.principal

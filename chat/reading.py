@@ -13,7 +13,7 @@ from chat import database, hub, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.positions import Position
-from chat.principals import EVERYBODY, Principal
+from chat.principals import EVERYBODY, Login
 from chat.schemas import Snapshot
 
 SNAPSHOT_MESSAGES = 20
@@ -72,12 +72,12 @@ def begin(session: ChatSession, *, wanted: Position | None, tells_caught_up: boo
     )
 
 
-async def logged_out(principal: Principal, session_key: str | None) -> None:
+async def logged_out(login: Login) -> None:
     """Wait until the login that a connection was opened with does not stand any more."""
     while True:
         await asyncio.sleep(CHECK_LOGIN_EVERY_S)
         with contextlib.suppress(*database.Unavailable):
-            if not await database.read(principals.is_still, principal, session_key=session_key):
+            if not await database.read(principals.is_still, login):
                 return
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
@@ -11,6 +12,7 @@ from ninja.parser import Parser
 from ninja.utils import check_csrf
 
 from chat import (
+    api_keys,
     database,
     origins,
     principals,
@@ -20,7 +22,7 @@ from chat import (
     strict_json,
 )
 from chat.agent.errors import AgentError
-from chat.principals import Principal
+from chat.principals import Login, Principal
 from chat.schemas import (
     Problem,
 )
@@ -61,9 +63,23 @@ class CallerRequest(HttpRequest):
     """A request with its principal, as `authenticate` leaves it."""
 
     auth: Principal
+    login: Login
 
 
 async def authenticate(request: HttpRequest) -> Principal | None:
+    """Find the caller, by a key or else by a cookie."""
+    key = api_keys.given_in({name.lower(): value for name, value in request.headers.items()})
+    if key is not None and settings.AUTH == "required":
+        login = await database.read(api_keys.login, key)
+    else:
+        login = await _login_of_cookie(request)
+    if login is None:
+        return None
+    request.login = login  # type: ignore[attr-defined]
+    return login.principal
+
+
+async def _login_of_cookie(request: HttpRequest) -> Login | None:
     """Find the caller. A page of another origin may change nothing with a user's cookie."""
     headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
     changes = request.method not in SAFE_METHODS
@@ -75,7 +91,7 @@ async def authenticate(request: HttpRequest) -> Principal | None:
     is_known = principal is not None and principal != principals.EVERYBODY
     if changes and is_known and check_csrf(request):
         raise Refusal(403, "csrf", "The CSRF token is missing or wrong")
-    return principal
+    return Login(principal, request.session.session_key) if principal else None
 
 
 def refuse_foreign_page(request: HttpRequest) -> None:

@@ -5,11 +5,13 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
-from chat import reading
-from chat.principals import Principal
+from chat import api_keys, database, principals, reading
+from chat.principals import Login
 
 NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
 MAX_WAITING = 20
@@ -43,9 +45,21 @@ class Socket(AsyncWebsocketConsumer):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def leave_when_logged_out(self, principal: Principal) -> None:
+    async def login(self) -> Login | None:
+        """Find out who opened the socket: by a key in the headers or `?token=`, or by a cookie."""
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]
+        }
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        key = api_keys.given_in(headers) or query.get("token", [None])[-1]
+        if key and settings.AUTH == "required":
+            return await database.read(api_keys.login, key)
+        principal = principals.of_user(self.scope.get("user"))
+        return Login(principal, self.scope["session"].session_key) if principal else None
+
+    async def leave_when_logged_out(self, login: Login) -> None:
         """Close the socket when the login that it was opened with does not stand any more."""
-        await reading.logged_out(principal, self.scope["session"].session_key)
+        await reading.logged_out(login)
         await self.close(NOT_ALLOWED, "Log in again")
 
     async def takes_more_nonsense(self) -> bool:

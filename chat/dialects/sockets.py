@@ -5,7 +5,7 @@ import logging
 from contextlib import aclosing
 from urllib.parse import parse_qs
 
-from chat import asking, database, principals, reading, runs, sessions
+from chat import asking, database, reading, runs, sessions
 from chat.agent.errors import AgentError
 from chat.asking import Asked
 from chat.dialects.speech import (
@@ -18,7 +18,7 @@ from chat.dialects.speech import (
     TextSpeech,
 )
 from chat.models import ChatSession
-from chat.principals import Principal
+from chat.principals import Login
 from chat.sockets import INVALID_REQUEST, MAX_WAITING, NOT_ALLOWED, TOO_MANY, Socket
 from chat.wire.frames import Encoder, Frame
 
@@ -43,24 +43,24 @@ class DialectConsumer(Socket):
     async def connect(self) -> None:
         # A browser is shown no close code before the socket was accepted.
         await self.accept()
-        principal = principals.of_user(self.scope.get("user"))
-        if principal is None:
+        login = await self.login()
+        if login is None:
             await self.close(NOT_ALLOWED, "Log in first")
             return
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         if query.get("format") == ["text"]:
             self.speech = TextSpeech()
         try:
-            await self._begin(principal, query.get("session_id", [None])[-1])
+            await self._begin(login, query.get("session_id", [None])[-1])
         except sessions.InvalidSessionId as error:
             await self.close(INVALID_REQUEST, str(error))
         except reading.TooManyConnections as error:
             await self.close(TOO_MANY, str(error))
 
-    async def _begin(self, principal: Principal, session_id: str | None) -> None:
-        self.principal = principal
+    async def _begin(self, login: Login, session_id: str | None) -> None:
+        self.principal = login.principal
         self.session = await database.write(
-            asking.session_for, principal, session_id, default=DEFAULT_SESSION
+            asking.session_for, login.principal, session_id, default=DEFAULT_SESSION
         )
         encoder = self.speech.encoder()
         left = await database.read(asking.join, self.session, encoder)
@@ -69,7 +69,7 @@ class DialectConsumer(Socket):
             self._asked.put_nowait((left, encoder))
         self.spawn(self._tell_all())
         self.spawn(self._carry_out_all())
-        self.spawn(self.leave_when_logged_out(principal))
+        self.spawn(self.leave_when_logged_out(login))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not hasattr(self, "session"):

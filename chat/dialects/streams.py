@@ -82,10 +82,9 @@ def stream(
     opening: Frame | None = None,
 ) -> StreamingHttpResponse:
     """Answer with the frames of a run as server-sent events, until it has ended."""
-    session_key = request.session.session_key
 
     async def logged_out() -> None:
-        await reading.logged_out(request.auth, session_key)
+        await reading.logged_out(request.login)
 
     return StreamingHttpResponse(
         _text(asked, encoder, manner, opening, logged_out),
