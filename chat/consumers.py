@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
-from chat import commands, database, event_log, positions, reading, runs, sessions
+from chat import commands, database, event_log, positions, rate_limit, reading, runs, sessions
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
@@ -44,15 +44,16 @@ class SessionConsumer(Socket):
             await self.close(NOT_ALLOWED, "Log in first")
             return
         try:
+            await self.take_turn(login)
             begun = await database.read(_begin, login.principal, self.scope)
         except positions.InvalidPosition as error:
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
             await self.close(UNKNOWN_SESSION, str(error))
-        except reading.TooManyConnections as error:
+        except (reading.TooManyConnections, rate_limit.TooOften) as error:
             await self.close(TOO_MANY, str(error))
         else:
-            self.session = begun.session
+            self.session, self._login = begun.session, login
             self.spawn(self._follow(begun))
             self.spawn(self._carry_out_all())
             self.spawn(self.leave_when_logged_out(login))
@@ -100,11 +101,14 @@ class SessionConsumer(Socket):
     async def _carry_out(self, command: Command) -> None:
         try:
             if isinstance(command, SendMessage):
+                await self.take_turn(self._login)
                 await _send_message(self.session, command)
             else:
                 await _cancel_run(self.session, command)
         except (runs.Refused, sessions.UnknownSession, AgentError) as error:
             await self._refuse(error.code, str(error))
+        except rate_limit.TooOften as error:
+            await self._refuse("rate_limited", str(error))
         except database.Unavailable:
             logger.exception("A command could not be stored")
             await self._refuse("storage", "The message could not be stored. Send it again.")

@@ -16,6 +16,7 @@ from chat import (
     database,
     origins,
     principals,
+    rate_limit,
     reading,
     runs,
     sessions,
@@ -75,6 +76,7 @@ async def authenticate(request: HttpRequest) -> Principal | None:
         login = await _login_of_cookie(request)
     if login is None:
         return None
+    await rate_limit.take(login.principal, address=request.META.get("REMOTE_ADDR", ""))
     request.login = login  # type: ignore[attr-defined]
     return login.principal
 
@@ -170,6 +172,13 @@ def _invalid_session_id(request: HttpRequest, error: sessions.InvalidSessionId) 
 @api.exception_handler(reading.TooManyConnections)
 def _too_many(request: HttpRequest, error: reading.TooManyConnections) -> HttpResponse:
     return _problem(request, 429, "too_many_connections", str(error))
+
+
+@api.exception_handler(rate_limit.TooOften)
+def _too_often(request: HttpRequest, error: rate_limit.TooOften) -> HttpResponse:
+    response = _problem(request, 429, "rate_limited", "Rate limit exceeded")
+    response["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 @api.exception_handler(sessions.SessionBusy)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from chat import api_keys, database, principals, reading
+from chat import api_keys, database, principals, rate_limit, reading
 from chat.principals import Login
 
 NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
@@ -56,6 +56,11 @@ class Socket(AsyncWebsocketConsumer):
             return await database.read(api_keys.login, key)
         principal = principals.of_user(self.scope.get("user"))
         return Login(principal, self.scope["session"].session_key) if principal else None
+
+    async def take_turn(self, login: Login) -> None:
+        """Count something that the client wants. Raises rate_limit.TooOften."""
+        host, _ = self.scope.get("client") or ("", 0)
+        await rate_limit.take(login.principal, address=host)
 
     async def leave_when_logged_out(self, login: Login) -> None:
         """Close the socket when the login that it was opened with does not stand any more."""

@@ -58,6 +58,10 @@ class Environment(BaseSettings):
     secret_key_file: Path | None = None
     allowed_hosts: CommaList = []
     csrf_trusted_origins: CommaList = []
+    #: Pages of these origins may use the API; "*" is all of them.
+    cors_origins: CommaList = []
+    #: Of each user, or of each address where nobody is logged in; 0 is no limit.
+    rate_limit_per_minute: Annotated[int, Field(ge=0)] = 0
     #: Of each user who is logged in: open streams of a web process, and sessions with a run.
     max_connections_per_user: PositiveInt = 10
     max_active_sessions_per_user: PositiveInt = 5

@@ -5,7 +5,7 @@ import logging
 from contextlib import aclosing
 from urllib.parse import parse_qs
 
-from chat import asking, database, reading, runs, sessions
+from chat import asking, database, rate_limit, reading, runs, sessions
 from chat.agent.errors import AgentError
 from chat.asking import Asked
 from chat.dialects.speech import (
@@ -25,7 +25,14 @@ from chat.wire.frames import Encoder, Frame
 logger = logging.getLogger(__name__)
 
 DEFAULT_SESSION = "default"
-REFUSED = (runs.Refused, sessions.UnknownSession, sessions.InvalidSessionId, AgentError)
+REFUSED = (
+    runs.Refused,
+    sessions.UnknownSession,
+    sessions.InvalidSessionId,
+    AgentError,
+    reading.TooManyConnections,
+    rate_limit.TooOften,
+)
 
 
 class DialectConsumer(Socket):
@@ -51,14 +58,15 @@ class DialectConsumer(Socket):
         if query.get("format") == ["text"]:
             self.speech = TextSpeech()
         try:
+            await self.take_turn(login)
             await self._begin(login, query.get("session_id", [None])[-1])
         except sessions.InvalidSessionId as error:
             await self.close(INVALID_REQUEST, str(error))
-        except reading.TooManyConnections as error:
+        except (reading.TooManyConnections, rate_limit.TooOften) as error:
             await self.close(TOO_MANY, str(error))
 
     async def _begin(self, login: Login, session_id: str | None) -> None:
-        self.principal = login.principal
+        self._login = login
         self.session = await database.write(
             asking.session_for, login.principal, session_id, default=DEFAULT_SESSION
         )
@@ -90,7 +98,7 @@ class DialectConsumer(Socket):
                 await self._carry_out(self.speech.understand(text))
             except Misunderstood as error:
                 await self._refuse_invalid(str(error))
-            except (*REFUSED, reading.TooManyConnections) as error:
+            except REFUSED as error:
                 await self._say(self.speech.refuse(str(error)))
             except database.Unavailable:
                 logger.exception("A message could not be stored")
@@ -101,6 +109,7 @@ class DialectConsumer(Socket):
 
     async def _carry_out(self, wish: Asks | Stops) -> None:
         if isinstance(wish, Asks):
+            await self.take_turn(self._login)
             session = await self._session_of(wish)
             asked = await asking.ask(session, wish.text, if_running="interrupt")
             self._asked.put_nowait((asked, wish.encoder))
@@ -113,7 +122,7 @@ class DialectConsumer(Socket):
     async def _session_of(self, wish: Asks) -> ChatSession:
         if wish.session_id and wish.session_id != self.session.session_id:
             self.session = await database.write(
-                asking.session_for, self.principal, wish.session_id, default=DEFAULT_SESSION
+                asking.session_for, self._login.principal, wish.session_id, default=DEFAULT_SESSION
             )
         return self.session
 
