@@ -3,6 +3,7 @@
 from typing import Any
 
 import dj_database_url
+from corsheaders.defaults import default_headers
 
 from project import env as environment
 
@@ -16,9 +17,15 @@ AUTH = env.auth
 # The loopback names stay: health checks on the machine itself use them.
 ALLOWED_HOSTS = [*env.allowed_hosts, "localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.csrf_trusted_origins
+CORS_ALLOW_ALL_ORIGINS = "*" in env.cors_origins
+CORS_ALLOWED_ORIGINS = [origin for origin in env.cors_origins if origin != "*"]
+CORS_URLS_REGEX = r"^/(?!admin/)"
+CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "last-event-id", "x-api-key")
+CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 INSTALLED_APPS = [
     "daphne",
+    "corsheaders",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -34,6 +41,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
     "chat.problems.json_problems",
     "project.middleware.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
