@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from chat import parts
-from chat.models import ApiKey, ChatSession, EventRecord, Message, Run
+from chat.models import ApiKey, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import ledger
 from costs.admin import ReadOnlyAdmin
 
@@ -124,3 +124,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user")
+
+
+@admin.register(MeshDelivery)
+class MeshDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("agent_id", "target_agent", "run_id", "received_at")
+    search_fields = ("=agent_id", "=target_agent")
+    ordering = ("-id",)

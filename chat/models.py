@@ -238,3 +238,34 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class MeshDelivery(models.Model):
+    """What another agent sent over the mesh: its answer, and the events in which it came."""
+
+    owner_key = models.CharField(max_length=80)
+    #: The agent that sent it.
+    agent_id = models.CharField(max_length=128)
+    target_agent = models.CharField(max_length=128, blank=True)
+    message = models.TextField()
+    response = models.TextField()
+    events = models.JSONField()
+    #: When the sender says that it answered, in its own words.
+    sent_at = models.CharField(max_length=64, blank=True)
+    #: Of everything above: what is sent again is kept once.
+    digest = models.CharField(max_length=64)
+    #: The run that answers it, when it was for an agent of ours.
+    run_id = models.UUIDField(null=True, blank=True)
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "mesh deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["owner_key", "digest"], name="mesh_delivery_once")
+        ]
+        indexes = [
+            models.Index(fields=["owner_key", "agent_id", "-id"], name="mesh_delivery_of_agent")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} to {self.target_agent or 'anybody'}"

@@ -4,7 +4,7 @@ from django.urls import path
 
 from chat import views
 from chat.api import api
-from chat.dialects import a2a, agentcore, ossa, theo  # noqa: F401 - add endpoints to the API
+from chat.dialects import a2a, agentcore, mesh, ossa, theo  # noqa: F401 - add endpoints
 
 urlpatterns = [
     path("", views.front, name="page"),
