@@ -1,4 +1,4 @@
-"""Errors of the API are JSON, also those that Django or the router answers."""
+"""Errors are JSON for programs, also those that Django or the router answers."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -13,12 +13,12 @@ KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 def json_problems(
     get_response: Callable[[HttpRequest], Awaitable[HttpResponse]],
 ) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """Middleware that turns an error page below /api/ into `{"detail", "code"}`."""
+    """Middleware that turns an error page into `{"detail", "code"}`, except for people."""
 
     async def respond(request: HttpRequest) -> HttpResponse:
         response = await get_response(request)
         is_json = response.get("Content-Type", "").startswith("application/json")
-        if response.status_code < 400 or is_json or not request.path.startswith("/api/"):
+        if response.status_code < 400 or is_json or _is_for_people(request):
             return response
         status = HTTPStatus(response.status_code)
         problem = JsonResponse(
@@ -30,3 +30,8 @@ def json_problems(
         return problem
 
     return respond
+
+
+def _is_for_people(request: HttpRequest) -> bool:
+    is_page = not request.path.startswith("/api/")
+    return is_page and "text/html" in request.headers.get("Accept", "")

@@ -1,0 +1,85 @@
+"""The Python clients of the five documents run as they stand there."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.documented import snippet
+from tests.process.client import Client
+from tests.process.product import Product
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    made = Product(tmp_path_factory.mktemp("scripted") / "data", LLM_PROVIDER="scripted")
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+def run(code: str) -> str:
+    """Run a client to its end; gives what it printed."""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    return told.stdout
+
+
+def test_F01_the_first_document_s_stream(scripted: Product) -> None:
+    code = snippet(1, "python", 1, base_url=scripted.url)
+    told = run(f'{code}\nimport asyncio\nasyncio.run(stream_chat_sse("What is 25 * 4?"))')
+    assert told.count("100") == 2
+    assert "\n\nComplete: " in told
+
+
+def test_F13_the_first_document_s_socket(scripted: Product) -> None:
+    told = run(snippet(1, "python", 2, base_url=scripted.url))
+    streamed, _, result = told.strip().partition("\n\nComplete: ")
+    assert streamed == result
+
+
+def test_F40_the_third_document_s_stream(scripted: Product) -> None:
+    code = snippet(3, "python", 6, base_url=scripted.url)
+    told = run(f"{code}\nimport asyncio\nasyncio.run(stream_request())")
+    names = [line.partition("]")[0].strip("[") for line in told.splitlines()]
+    assert (names[0], names[-1]) == ("agent_start", "agent_end")
+    assert names.count("agent_step") == 4
+
+
+def test_F60_the_fourth_document_s_stream(scripted: Product) -> None:
+    code = snippet(4, "python", 1, base_url=scripted.url)
+    told = run(f'{code}\nimport asyncio\nasyncio.run(stream_command("open the page"))')
+    lines = told.splitlines()
+    assert lines[0].startswith("Event: {'type': 'start'")
+    assert lines[-1].startswith("Event: {'type': 'complete'")
+
+
+def test_F66_the_same_client_runs_while_redis_is_restarted(
+    scripted: Product,
+) -> None:
+    code = snippet(1, "python", 1, base_url=scripted.url)
+    story = 'asyncio.run(stream_chat_sse("Tell me a very long story"))'
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{code}\nimport asyncio\n{story}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    assert child.stdout.read(40).startswith("Once upon a time")
+    scripted.kill("valkey")
+    rest = child.stdout.read()
+    assert child.wait(60) == 0
+    assert "\n\nComplete: Once upon a time" in rest
+
+
+def test_the_blocking_answer_is_there_for_programs(scripted: Product) -> None:
+    client = Client(scripted)
+    answer = client.http.post("/invoke", json={"prompt": "What is 25 * 4?"}).json()
+    client.close()
+    assert (answer["steps"], answer["metrics"]["tool_calls"]) == (4, 1)
