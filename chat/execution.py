@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -85,19 +85,24 @@ class Execution:
             await self._end(_failed("internal", INTERNAL_ERROR), stop_reason="failed")
 
     async def _answer(self) -> None:
-        turns, carried, cancelled = await database.patiently(_prepare, self.claim)
-        if cancelled:
+        prepared = await database.patiently(_prepare, self.claim)
+        if prepared.cancelled:
             # Asked for before this worker could hear of it.
-            self._stop = cancelled
-            await self._stopped(cancelled)
+            self._stop = prepared.cancelled
+            await self._stopped(prepared.cancelled)
             return
-        self._meter = self._make_meter(carried)
+        self._meter = self._make_meter(prepared.carried)
         if self.claim.place.attempt > 1:
             self.buffer.add(events.AttemptStarted(replaces=self.claim.place.attempt - 1))
         self.buffer.add(events.RunStarted(model=self.claim.model))
         self.buffer.add(events.MessageStarted(message_id=self._draft.message_id, role="assistant"))
         self._is_told = True
-        said = agent.answer(model=self.claim.model, turns=turns, meter=self._meter)
+        said = agent.answer(
+            model=self.claim.model,
+            turns=prepared.turns,
+            context=prepared.context,
+            meter=self._meter,
+        )
         async with aclosing(said):  # type: ignore[type-var]
             async for piece in said:
                 for event in self._events(piece):
@@ -273,8 +278,17 @@ def _failed(code: str, message: str) -> events.RunFailed:
     return events.RunFailed(code=code, message=message)
 
 
-def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total, CancelReason | None]:
-    """Read the conversation, what earlier attempts cost, and whether the run is cancelled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """The conversation and what is known beside it, and what has become of the run before."""
+
+    turns: list[Turn]
+    context: dict[str, Any]
+    carried: ledger.Total
+    cancelled: CancelReason | None
+
+
+def _prepare(claim: Claim) -> _Prepared:
     place = claim.place
     if place.attempt > 1:
         endings.abandon_calls(place.run_id)
@@ -282,4 +296,9 @@ def _prepare(claim: Claim) -> tuple[list[Turn], ledger.Total, CancelReason | Non
     history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]
     carried = ledger.total_of_run(place.run_id) if place.attempt > 1 else ledger.NOTHING
-    return turns, carried, run.requested_cancel
+    return _Prepared(
+        turns=turns,
+        context=run.session.context,
+        carried=carried,
+        cancelled=run.requested_cancel,
+    )

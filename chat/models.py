@@ -33,6 +33,8 @@ class ChatSession(models.Model):
     session_id = models.CharField(max_length=128, default=new_session_id)
     title = models.CharField(max_length=200, blank=True)
     model = models.CharField(max_length=160, blank=True)
+    #: What the agent is told about the user beside the conversation, by name.
+    context = models.JSONField(default=dict, blank=True)
     #: Names this incarnation of the session's log; a position in another one means nothing here.
     epoch = models.CharField(max_length=16, default=new_epoch)
     last_seq = models.BigIntegerField(default=0)

@@ -8,9 +8,10 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -118,6 +119,18 @@ def change(session: ChatSession, *, title: str | None, model: str | None) -> Cha
     for name, value in changed.items():
         setattr(session, name, value)
     return session
+
+
+def remember(session: ChatSession, context: Mapping[str, Any]) -> None:
+    """Keep what the agent is to be told about the user; what is not given stays as it was."""
+    if not context:
+        return
+    with transaction.atomic():
+        locked = ChatSession.objects.select_for_update().filter(pk=session.pk).first()
+        if locked is None:
+            raise UnknownSession(session.session_id)
+        kept = {**locked.context, **context}
+        ChatSession.objects.filter(pk=session.pk).update(context=kept)
 
 
 def delete(session: ChatSession) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -31,8 +31,12 @@ TOOL_LIMIT_S = 60.0
 STEP_LIMIT = 25
 
 
-async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIterator[Piece]:
+async def answer(
+    *, model: str, turns: Sequence[Turn], context: Mapping[str, Any], meter: Meter
+) -> AsyncIterator[Piece]:
     """Answer the last of `turns`, piece by piece; every request is charged to `meter`.
+
+    `context` is what the agent is told about the user, by name.
 
     Raises AgentError. Closing the iterator ends the request to the provider.
     """
@@ -41,7 +45,7 @@ async def answer(*, model: str, turns: Sequence[Turn], meter: Meter) -> AsyncIte
     chat_model.measure_with(meter)
     kept = history.within(turns, window_tokens=provider.window_tokens)
     translator = Translator()
-    stream = _graph(provider, chat_model).astream(
+    stream = _graph(provider, chat_model, context).astream(
         {"messages": history.to_langchain(kept)},
         {"recursion_limit": STEP_LIMIT},
         stream_mode=STREAM_MODES,
@@ -64,15 +68,15 @@ def warm_up() -> None:
     """Load what the first answer would otherwise wait for: clients, graphs, prices."""
     model = catalog.default_model()
     provider, name = catalog.resolve(model)
-    _graph(provider, provider.build(name))
+    _graph(provider, provider.build(name), {})
     catalog.price_of(model, at=timezone.now())
 
 
-def _graph(provider: Provider, chat_model: Metered) -> Any:
+def _graph(provider: Provider, chat_model: Metered, context: Mapping[str, Any]) -> Any:
     return create_agent(
         chat_model,
         tools=list(TOOLS.values()) if provider.has_tools else [],
-        system_prompt=prompts.read(provider.prompt),
+        system_prompt=prompts.with_context(prompts.read(provider.prompt), context),
         middleware=[_guarded, _readable],
     )
 

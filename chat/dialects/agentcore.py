@@ -2,13 +2,14 @@
 
 import json
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from ninja import Schema
+from pydantic import AfterValidator
 
-from chat import asking, database, event_log
+from chat import asking, database, event_log, sessions
 from chat.asking import Asked
 from chat.commands import MessageText
 from chat.dialects import streams
@@ -18,6 +19,8 @@ from chat.wire import agentcore
 from chat.wire.agentcore import AgentCoreEncoder
 from chat.wire.frames import Frame
 
+#: The agent reads it with each question.
+MOST_CHARACTERS = 8 * 1024
 DEFAULT_SESSION, DEFAULT_ACTOR = "default-session", "default-actor"
 
 
@@ -33,12 +36,37 @@ AS_EVENTS = streams.Manner(beat=_beat)
 AS_STRINGS = streams.Manner(beat=_beat, wrap=_as_string)
 
 
+def _bounded(known: Any) -> Any:
+    if len(json.dumps(known)) > MOST_CHARACTERS:
+        raise ValueError(f"longer than {MOST_CHARACTERS} characters")
+    return known
+
+
+Known = Annotated[dict[str, Any], AfterValidator(_bounded)]
+KnownList = Annotated[list[Any], AfterValidator(_bounded)]
+
+
 class Payload(Schema):
     prompt: MessageText
     session_id: str | None = None
     actor_id: str = DEFAULT_ACTOR
     stream: bool = False
     stream_tokens: bool = False
+    preferences: Known | None = None
+    custom_data: Known | None = None
+    browsing_history: KnownList | None = None
+    code_execution_history: KnownList | None = None
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What the agent is to be told about the user; what is absent stays as it was."""
+        given = {
+            "user_preferences": self.preferences,
+            "custom_data": self.custom_data,
+            "browsing_history": self.browsing_history,
+            "code_execution_history": self.code_execution_history,
+        }
+        return {name: known for name, known in given.items() if known is not None}
 
     def encoder(self, session_id: str) -> AgentCoreEncoder:
         return AgentCoreEncoder(
@@ -124,6 +152,7 @@ async def _ask(request: CallerRequest, body: Payload) -> Asked:
     session = await database.write(
         asking.session_for, request.auth, session_id, default=DEFAULT_SESSION
     )
+    await database.write(sessions.remember, session, body.context)
     return await asking.ask(session, body.prompt)
 
 

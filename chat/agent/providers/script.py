@@ -15,6 +15,8 @@ _PERCENT = re.compile(r"(\d[\d.,]*)\s*% of (\d[\d.,]*\d|\d)", re.IGNORECASE)
 _TIME = re.compile(r"\b(time|date)\b", re.IGNORECASE)
 _NAME = re.compile(r"\bmy name is (\w+)", re.IGNORECASE)
 _ASKS_NAME = re.compile(r"\b(what(?:'s|’s| is)|know) my name\b", re.IGNORECASE)
+_RECOMMEND = re.compile(r"\brecommend\b", re.IGNORECASE)
+_PREFERENCES = re.compile(r"^User preferences: (.*)$", re.MULTILINE)
 _STORY = re.compile(r"\blong story\b", re.IGNORECASE)
 STORY = "Once upon a time a token set out to see the world, and behind it came another one. "
 STORY_LINES = 60
@@ -46,6 +48,8 @@ def read(messages: Sequence[BaseMessage], *, has_tools: bool) -> Script:
         wanted.setdefault("text", f"The answer is {results[-1].text}.")
     elif not found:
         wanted = (has_tools and _tool_for(said)) or _talk(said, messages[:position])
+        if _RECOMMEND.search(said):
+            wanted = _recommendation(messages)
     if "tokens" in wanted:
         wanted["text"] = "".join(f"w{i} " for i in range(wanted["tokens"]))
     wanted.setdefault("text", _reply(said))
@@ -94,6 +98,12 @@ def _talk(said: str, earlier: Sequence[BaseMessage]) -> dict[str, Any]:
     if _STORY.search(said):
         return {"text": STORY * STORY_LINES, "delay_ms": 40}
     return {}
+
+
+def _recommendation(messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    prompts = [str(message.text) for message in messages if message.type == "system"]
+    known = _PREFERENCES.search("\n".join(prompts))
+    return {"text": f"Something for {known.group(1)}." if known else "I do not know what you like."}
 
 
 def _reply(said: str) -> str:

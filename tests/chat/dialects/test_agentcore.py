@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chat.models import ChatSession
 from tests.chat.dialects.asking import Request, call, events_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -138,3 +139,35 @@ async def test_F55_a_GET_with_a_prompt_is_told_the_same(ringing):
     async with Request("/stream", prompt=THREE, session_id="my-session") as request:
         told = events_in(await request.read())
     assert told[-1]["event"] == "agent_end"
+
+
+async def test_F46_preferences_are_kept_until_others_are_given(ringing):
+    outputs = []
+    for given in ({"preferences": {"genre": "sci-fi"}}, {}, {"preferences": {"genre": "noir"}}):
+        _, text = await ask(prompt="Recommend a movie", custom_data={"user_id": "123"}, **given)
+        outputs.append(events_in(text)[-1]["data"]["output"])
+    assert ["sci-fi" in outputs[0], "sci-fi" in outputs[1], "noir" in outputs[2]] == [True] * 3
+    session = await ChatSession.objects.aget()
+    assert session.context == {
+        "user_preferences": {"genre": "noir"}, "custom_data": {"user_id": "123"},
+    }  # fmt: skip
+
+
+async def test_F46_another_session_does_not_know_them(ringing):
+    await ask(prompt="Recommend a movie", preferences={"genre": "sci-fi"})
+    _, text = await ask(prompt="Recommend a movie", session_id="another")
+    assert "sci-fi" not in events_in(text)[-1]["data"]["output"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"preferences": {"x": "y" * 10_000}},
+        {"preferences": []},
+        {"browsing_history": {}},
+        {"browsing_history": ["x"] * 10_000},
+    ],
+)
+async def test_R_14_too_much_or_other_data_is_refused(ringing, given):
+    body = {"prompt": THREE, **given}
+    assert (await call("/stream", body=body))[0] == 422
