@@ -19,7 +19,7 @@ _RECOMMEND = re.compile(r"\brecommend\b", re.IGNORECASE)
 _PREFERENCES = re.compile(r"^User preferences: (.*)$", re.MULTILINE)
 _STORY = re.compile(r"\blong story\b", re.IGNORECASE)
 STORY = "Once upon a time a token set out to see the world, and behind it came another one. "
-STORY_LINES = 60
+STORY_LINES = 25
 _NUMBERS = ("tokens", "delay_ms", "fail_after")
 
 
