@@ -150,7 +150,7 @@ async def test_a_message_to_a_session_that_was_deleted_meanwhile_is_refused(mine
 
 
 async def test_a_database_that_is_away_is_said_and_the_socket_stays(mine, ringing, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OperationalError("gone: host=secret")
 
     async with Socket() as socket:
