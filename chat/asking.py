@@ -101,7 +101,7 @@ def come_back(principal: Principal, last_id: str, encoder: Encoder) -> Asked | N
         return None
     seq, count = int(named[2]), int(named[3])
     begun = reading.begin(run.session, wanted=Position(seq), tells_caught_up=False)
-    if begun.snapshot or not (run.is_active or event_log.has_more(run, after=seq)):
+    if begun.snapshot:
         return None
     rest = _rest(run, seq, count, encoder) if count else ()
     return None if encoder.is_over else Asked(run_id=run.pk, reading=begun, rest=rest)

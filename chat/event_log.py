@@ -135,12 +135,6 @@ def read_run(
     return _envelopes(records.order_by("seq"), session_id)
 
 
-def has_more(run: Run, *, after: int) -> bool:
-    """Say whether the run has events after `after`."""
-    of_session = EventRecord.objects.filter(session=run.session_id, seq__gt=after)
-    return of_session.filter(run_id=run.pk).exists()
-
-
 def shown_tokens(run_id: uuid.UUID) -> int:
     """The output tokens that a run has shown, over all its attempts, as its last delta says."""
     of_run = EventRecord.objects.filter(

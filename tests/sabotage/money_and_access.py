@@ -131,8 +131,8 @@ MUTATIONS = (
         promise="G4",
         name="who was told everything may ask for ever",
         path="chat/asking.py",
-        old="    if begun.snapshot or not (run.is_active or event_log.has_more(run, after=seq)):\n",
-        new="    if begun.snapshot:\n",
+        old="    return None if encoder.is_over else Asked(",
+        new="    return Asked(",
         tests=(
             "tests/chat/dialects/test_ossa.py"
             "::test_F66_whoever_was_told_everything_is_sent_away_and_nothing_runs_again",
