@@ -12,7 +12,10 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - needs Django's a
 from django.urls import get_resolver  # noqa: E402
 
 from chat.routing import websocket_application  # noqa: E402
+from project.middleware import call_quick_ones_at_once  # noqa: E402
 from project.threads import SharedThreads  # noqa: E402
+
+call_quick_ones_at_once()
 
 application = ProtocolTypeRouter(
     {"http": SharedThreads(django_application), "websocket": websocket_application}

@@ -12,6 +12,7 @@ import httpx
 from streaming_utils import SSEEvent
 
 #: A run may take its time; between two words of it, a keep-alive comes every 4 s.
+WHOLE_S = 600.0
 TIMEOUT = httpx.Timeout(30.0, read=60.0)
 
 
@@ -37,7 +38,7 @@ async def stream_agent(payload: dict[str, Any], context: object = None) -> Async
 def invoke_agent(payload: dict[str, Any], context: object = None) -> str:
     """Give the whole answer. Raises ConnectionError, or RuntimeError when there is none."""
     try:
-        response = httpx.post(_url("/invocations"), timeout=None, **_asked(payload))
+        response = httpx.post(_url("/invocations"), timeout=WHOLE_S, **_asked(payload))
     except httpx.TransportError as error:
         raise ConnectionError(str(error) or repr(error)) from error
     if response.is_error:
