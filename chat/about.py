@@ -1,5 +1,29 @@
-"""Who this agent says it is."""
+"""Who this agent says it is: as its manifest says, or else the product itself."""
 
-NAME = "chatledger"
+from dataclasses import dataclass
+
+from django.conf import settings
+
 VERSION = "0.1.0"
-DESCRIPTION = "Streaming LLM agents with conversations that survive anything, and their costs."
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent's name, version and description."""
+
+    name: str
+    version: str
+    description: str
+
+
+def agent() -> Agent:
+    """Who answers here."""
+    manifest = settings.ENV.manifest
+    if manifest is None:
+        return Agent(
+            "chatledger",
+            VERSION,
+            "Streaming LLM agents with conversations that survive anything, and their costs.",
+        )
+    told = manifest.metadata
+    return Agent(told.name, told.version, told.description)

@@ -219,8 +219,9 @@ async def list_models(request: CallerRequest) -> Any:
 @api.get("/health", auth=None, response=Healthy)
 async def healthy(request: HttpRequest) -> Any:
     """Say that this process answers, and who it is."""
-    agent = {"agent": about.NAME, "version": about.VERSION}
-    return {"status": "healthy", **agent, "timestamp": timezone.now()}
+    agent = about.agent()
+    told = {"status": "healthy", "agent": agent.name, "version": agent.version}
+    return {**told, "timestamp": timezone.now()}
 
 
 @api.get("/health/live", auth=None, response=Alive)

@@ -42,6 +42,16 @@ def check_access(**_: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_manifest(**_: Any) -> list[CheckMessage]:
+    """Keys of the manifest that mean nothing are misspelt, or promise what is not done."""
+    manifest = settings.ENV.manifest
+    return [
+        Warning(f"The manifest's {key} means nothing here.", id="chat.W002")
+        for key in (manifest.unknown() if manifest else ())
+    ]
+
+
+@register()
 def check_provider(**_: Any) -> list[CheckMessage]:
     """The provider that is asked for must be there, and have what it needs."""
     wanted = settings.ENV.llm_provider

@@ -33,7 +33,7 @@ async def receive(principal: Principal, sent: Sent) -> MeshDelivery:
     found = await database.read(_found, principal, sent)
     if found:
         return found
-    run_id = await _answer(principal, sent) if sent.target_agent == about.NAME else None
+    run_id = await _answer(principal, sent) if sent.target_agent == about.agent().name else None
     return await database.write(_keep, principal, sent, run_id)
 
 

@@ -7,8 +7,12 @@ from channels.routing import URLRouter
 from django.urls import path, re_path
 
 from chat.consumers import SessionConsumer
+from chat.dialects import switches
 from chat.dialects.sockets import AgentCoreConsumer, DialectConsumer, TextConsumer
 from chat.origins import SameOriginOnly
+
+#: Where the agent's manifest wants its socket.
+ELSEWHERE = [place for place in (switches.endpoint("websocket"),) if place]
 
 
 async def not_found(scope: Any, receive: Any, send: Any) -> None:
@@ -25,6 +29,7 @@ websocket_application = SameOriginOnly(
                 path("chat/ws", DialectConsumer.as_asgi()),
                 path("stream", AgentCoreConsumer.as_asgi()),
                 path("ws/chunks", TextConsumer.as_asgi()),
+                *(path(place.lstrip("/"), DialectConsumer.as_asgi()) for place in ELSEWHERE),
                 re_path(r"", not_found),  # type: ignore[arg-type]  # typed for HTTP views
             ]
         )

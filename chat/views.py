@@ -13,20 +13,6 @@ from django.views.decorators.http import require_safe
 
 from chat import about
 
-DIRECTIONS = {
-    "message": f"Welcome to {about.NAME} API",
-    "version": about.VERSION,
-    "docs": "/docs",
-    "openapi": "/openapi.json",
-    "health": "/health",
-    "endpoints": {
-        "chat": "/chat",
-        "stream_sse": "/chat/stream",
-        "stream_ws": "/chat/ws",
-        "cost_summary": "/cost-summary",
-    },
-}
-
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -48,7 +34,7 @@ async def front(request: HttpRequest) -> HttpResponseBase:
     if request.method in ("GET", "HEAD") and "text/html" not in request.headers.get(
         "Accept", "text/html"
     ):
-        return JsonResponse(DIRECTIONS)
+        return JsonResponse(_directions())
     return await sync_to_async(page)(request)
 
 
@@ -65,3 +51,20 @@ def page(request: HttpRequest, session_id: str = "") -> HttpResponse:
     response = render(request, "chat/index.html", context)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response
+
+
+def _directions() -> dict[str, Any]:
+    agent = about.agent()
+    return {
+        "message": f"Welcome to {agent.name} API",
+        "version": agent.version,
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health",
+        "endpoints": {
+            "chat": "/chat",
+            "stream_sse": "/chat/stream",
+            "stream_ws": "/chat/ws",
+            "cost_summary": "/cost-summary",
+        },
+    }

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import os
 import secrets
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from project.manifest import InvalidManifest, Manifest
+from project.manifest import read as read_manifest
 
 CommaList = Annotated[
     list[str],
@@ -52,6 +56,10 @@ class Environment(BaseSettings):
     openai_base_url: str = ""
     openai_model: str = "gpt-4o-mini"
     local_model_url: str = ""
+
+    #: An agent.ossa.yaml; what it says is the default of what the environment leaves out.
+    agent_manifest: Path | None = None
+    manifest: Manifest | None = Field(default=None, init=False, exclude=True)
 
     auth_given: Literal["", "open", "required"] = Field(default="", validation_alias="AUTH")
     secret_key: SecretStr = SecretStr("")
@@ -143,13 +151,24 @@ def _make_secret(path: Path) -> None:
 def read() -> Environment:
     """Read the environment; ends the process with a line for each variable that is wrong."""
     try:
-        return Environment()
+        return _with_manifest(Environment())
+    except InvalidManifest as error:
+        raise SystemExit(f"The manifest cannot be used.\n{error}") from None
     except ValidationError as error:
         lines = [
             f"{str(wrong['loc'][0]).upper()}={_shown(wrong['input'])}: {wrong['msg']}"
             for wrong in error.errors()
         ]
         raise SystemExit("\n".join(["Wrong settings in the environment:", *lines])) from None
+
+
+def _with_manifest(env: Environment) -> Environment:
+    if env.agent_manifest is None:
+        return env
+    manifest = read_manifest(env.agent_manifest, os.environ)
+    made = manifest.settings()
+    left_out = {name: made[name] for name in made if name not in env.model_fields_set}
+    return env.model_copy(update={**left_out, "manifest": manifest})
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import aclosing
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentState, after_model, wrap_tool_call
@@ -76,9 +77,14 @@ def _graph(provider: Provider, chat_model: Metered, context: Mapping[str, Any]) 
     return create_agent(
         chat_model,
         tools=list(TOOLS.values()) if provider.has_tools else [],
-        system_prompt=prompts.with_context(prompts.read(provider.prompt), context),
+        system_prompt=prompts.with_context(_role(provider), context),
         middleware=[_guarded, _readable],
     )
+
+
+def _role(provider: Provider) -> str:
+    manifest = settings.ENV.manifest
+    return manifest.spec.role if manifest else prompts.read(provider.prompt)
 
 
 @after_model(can_jump_to=["model"])

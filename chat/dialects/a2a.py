@@ -112,10 +112,11 @@ async def send_bare_message(request: CallerRequest) -> HttpResponseBase:
 @api.get("/.well-known/agent-card.json", auth=None, response=dict[str, Any])
 async def card(request: HttpRequest) -> Any:
     """Say who this agent is and how it is talked to."""
+    agent = about.agent()
     return {
-        "name": about.NAME,
-        "description": about.DESCRIPTION,
-        "version": about.VERSION,
+        "name": agent.name,
+        "description": agent.description,
+        "version": agent.version,
         "url": request.build_absolute_uri("/"),
         "protocolVersion": "0.3.0",
         "preferredTransport": "JSONRPC",

@@ -9,6 +9,7 @@ from ninja.responses import Status
 from pydantic import StringConstraints
 
 from chat import database, mesh
+from chat.dialects import switches
 from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import Problem
 
@@ -54,6 +55,7 @@ class DeliveryList(Schema):
 @api.post("/agents/{agent_id}/stream", response={202: Accepted, **Problems, 413: Problem})
 async def receive(request: CallerRequest, agent_id: str, body: DeliveryIn) -> Any:
     """Keep what an agent has answered; what is for this agent is answered in its turn."""
+    switches.demand("a2a")
     if body.agent_id != agent_id:
         raise Refusal(422, "invalid", "agent_id: is another one than in the path")
     sent = mesh.Sent(
@@ -72,5 +74,6 @@ async def receive(request: CallerRequest, agent_id: str, body: DeliveryIn) -> An
 @api.get("/agents/{agent_id}/stream", response={200: DeliveryList, 401: Problem})
 async def replay(request: CallerRequest, agent_id: str) -> Any:
     """Show what an agent has sent, the newest first."""
+    switches.demand("a2a")
     found = await database.read(mesh.deliveries_of, request.auth, agent_id, limit=MOST_DELIVERIES)
     return {"items": found}

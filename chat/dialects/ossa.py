@@ -10,7 +10,7 @@ from ninja import Query, Schema
 from chat import asking, database, runs, sessions
 from chat.asking import Asked
 from chat.commands import MessageText
-from chat.dialects import streams
+from chat.dialects import streams, switches
 from chat.models import ChatSession
 from chat.rest import CallerRequest, Problems, Refusal, api, refuse_foreign_page
 from chat.schemas import Problem
@@ -123,7 +123,8 @@ async def reset_cost_summary(request: CallerRequest) -> Any:
 
 
 async def _stream(request: CallerRequest, message: str, session_id: str | None) -> HttpResponseBase:
-    encoder = OssaEncoder()
+    switches.demand("sse")
+    encoder = OssaEncoder(silent=switches.silent_types())
     if gone_on := await streams.resumed(request, encoder):
         return gone_on
     asked = await _ask(request, message, session_id)

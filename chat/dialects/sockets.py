@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from chat import asking, database, rate_limit, reading, runs, sessions
 from chat.agent.errors import AgentError
 from chat.asking import Asked
+from chat.dialects import switches
 from chat.dialects.speech import (
     AgentCoreSpeech,
     Asks,
@@ -24,6 +25,8 @@ from chat.wire.frames import Encoder, Frame
 
 logger = logging.getLogger(__name__)
 
+#: What the server answers with 404 where no socket is.
+NOTHING_HERE = 4404
 DEFAULT_SESSION = "default"
 REFUSED = (
     runs.Refused,
@@ -48,6 +51,9 @@ class DialectConsumer(Socket):
         self._asked: asyncio.Queue[tuple[Asked, Encoder]] = asyncio.Queue()
 
     async def connect(self) -> None:
+        if not switches.is_on("websocket"):
+            await self.close(NOTHING_HERE)
+            return
         # A browser is shown no close code before the socket was accepted.
         await self.accept()
         login = await self.login()

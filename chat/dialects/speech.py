@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from chat import event_log, strict_json
 from chat.commands import clean_text
+from chat.dialects import switches
 from chat.wire import agentcore, ossa, theo
 from chat.wire.agentcore import AgentCoreEncoder
 from chat.wire.frames import Encoder, Frame
@@ -62,7 +63,7 @@ class OssaSpeech:
         return [ossa.connected(session_id)]
 
     def encoder(self) -> Encoder:
-        return OssaEncoder()
+        return OssaEncoder(silent=switches.silent_types())
 
     def understand(self, text: str) -> Asks | Stops:
         said = _object(text)
@@ -74,7 +75,7 @@ class OssaSpeech:
             return Stops()
         if kind != "message":
             raise Misunderstood("Unknown type; known: message, cancel")
-        return Asks(text=_text(said.get("message", "")), encoder=OssaEncoder())
+        return Asks(text=_text(said.get("message", "")), encoder=self.encoder())
 
     def refuse(self, message: str) -> list[Frame]:
         if self._last_was_command:

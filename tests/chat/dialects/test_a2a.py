@@ -145,7 +145,7 @@ async def test_R_16_what_is_no_JSON_is_a_parse_error(ringing):
 async def test_F84_the_card_says_who_we_are(transactional_db, path):
     status, card = await call(path)
     assert status == 200
-    assert (card["name"], card["capabilities"]["streaming"]) == (about.NAME, True)
+    assert (card["name"], card["capabilities"]["streaming"]) == (about.agent().name, True)
     assert card["url"].endswith("/")
     assert card["skills"]
 
@@ -160,7 +160,7 @@ async def test_F35_the_root_directs_programs_and_shows_browsers_the_page(transac
 
 async def test_F35_health_says_who_answers(transactional_db):
     status, told = await call("/health")
-    assert (status, told["status"], told["agent"]) == (200, "healthy", about.NAME)
+    assert (status, told["status"], told["agent"]) == (200, "healthy", about.agent().name)
     assert told["version"]
     assert told["timestamp"].endswith("Z")
 

@@ -40,7 +40,9 @@ async def test_R_18_the_same_delivery_is_kept_once(redis, transactional_db):
 
 
 async def test_F23_what_is_for_this_agent_is_answered_once(ringing):
-    answers = [await call(PATH, body={**SENT, "target_agent": about.NAME}) for _ in range(2)]
+    answers = [
+        await call(PATH, body={**SENT, "target_agent": about.agent().name}) for _ in range(2)
+    ]
     (run_id,) = {answer["run_id"] for _, answer in answers}
     await database.read(driving.wait_for_status, run_id, "finished")
     assert await Run.objects.acount() == 1
