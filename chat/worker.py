@@ -40,6 +40,7 @@ REAP_EVERY_S = 1.0
 REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
 #: Beyond the grace; the database may be slow.
 HAND_OVER_WITHIN_S = 3.0
+CLOSE_WITHIN_S = 10.0
 RETRY_S = 1.0
 LOOK_EVERY_S = 0.05
 COMPACT_EVERY_S = 600.0
@@ -96,7 +97,8 @@ class Worker:
         self._is_closed.set()
         self._loop.call_soon_threadsafe(self._loop.stop)
         for thread in self._threads:
-            thread.join()
+            # The channel layer's receiver may miss that it is cancelled, and then never ends.
+            thread.join(CLOSE_WITHIN_S)
 
     def _run_loop(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
