@@ -20,7 +20,9 @@ MAX_BODY_BYTES = 2**20
 #: A body that is too long is read to its end, so that the client hears why; but not for ever.
 MAX_DISCARDED_BYTES = 2**29
 MAX_REASON_BYTES = 123
-SERVICE_RESTART = 1012
+SERVICE_RESTART, POLICY_VIOLATION = 1012, 1008
+#: A message in many frames has this long to come to its end.
+UNFINISHED_MESSAGE_S = 30.0
 #: With this code the application closes a socket at a path where nothing is.
 NOT_FOUND = 4404
 RESTART_REASON = "The service restarts. Connect again."
@@ -35,12 +37,36 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
         daphne.ws_protocol.WebSocketProtocol.STATE_CLOSED,
     )
 
+    _unfinished: Any = None
+
     def make_inbox(self) -> flow.Inbox:
         return flow.Inbox(pause=self.transport.pauseProducing, resume=self._read_on)
 
     def processData(self) -> bool:
         # One read may hold thousands of frames: those that are not parsed stay bytes.
         return not self.application_queue.is_full and super().processData()
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        super().onMessageBegin(isBinary)
+        self._expect_end()
+
+    def onMessageEnd(self) -> None:
+        self._unfinished.cancel()
+        super().onMessageEnd()
+
+    def _expect_end(self) -> None:
+        self._unfinished = reactor.callLater(UNFINISHED_MESSAGE_S, self._give_up_message)
+
+    def _give_up_message(self) -> None:
+        if self.application_queue.is_full:
+            self._expect_end()  # the rest may be there, but is not read yet
+        else:
+            self._close(POLICY_VIOLATION, "The message has no end")
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._unfinished and self._unfinished.active():
+            self._unfinished.cancel()
+        super().onClose(wasClean, code, reason)
 
     def _read_on(self) -> None:
         self.consumeData()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -16,6 +17,7 @@ from tests.process.product import Product
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("bystander")]
 
 MEGABYTE = 2**20
+IMPATIENT = "tests.process.impatient_server"
 MASKED, TEXT, PING, CLOSE = 0x80, 1, 9, 8
 
 
@@ -65,6 +67,28 @@ def test_WS_14_fragments_without_an_end_are_cut_off_and_not_kept(
         sock.sendall(endless)
     raw.read_to_close(sock)
     assert web.memory_info().rss - before < 20 * MEGABYTE
+
+
+def test_WS_14_a_message_that_does_not_end_ends_its_socket(product: Product, path: str) -> None:
+    server = raw.own_server(product, module=IMPATIENT)
+    with server as (_, port), raw.connected(port) as connection:
+        raw.open_socket(connection, path)
+        connection.sendall(raw.frame(b'{"type":', is_final=False))
+        told = raw.read_to_close(connection)
+    assert struct.pack("!H", 1008) + b"The message has no end" in told
+
+
+def test_WS_14_a_message_that_ends_in_time_ends_nothing(product: Product, path: str) -> None:
+    server = raw.own_server(product, module=IMPATIENT)
+    with server as (_, port), raw.connected(port) as connection:
+        raw.open_socket(connection, path)
+        connection.sendall(raw.frame(b'{"type":', is_final=False))
+        time.sleep(0.5)
+        connection.sendall(raw.frame(b'"frobnicate"}', opcode=0))
+        assert b'"unknown_type"' in connection.recv(65536)
+        time.sleep(1)
+        connection.sendall(raw.frame(b'{"type":"frobnicate"}'))
+        assert b'"unknown_type"' in connection.recv(65536)
 
 
 @pytest.mark.parametrize("bit", [0x40, 0x20, 0x10])
