@@ -51,7 +51,7 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
         self._expect_end()
 
     def onMessageEnd(self) -> None:
-        self._unfinished.cancel()
+        self._stop_expecting()
         super().onMessageEnd()
 
     def _expect_end(self) -> None:
@@ -64,9 +64,12 @@ class Socket(daphne.ws_protocol.WebSocketProtocol):
             self._close(POLICY_VIOLATION, "The message has no end")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self._stop_expecting()
+        super().onClose(wasClean, code, reason)
+
+    def _stop_expecting(self) -> None:
         if self._unfinished and self._unfinished.active():
             self._unfinished.cancel()
-        super().onClose(wasClean, code, reason)
 
     def _read_on(self) -> None:
         self.consumeData()

@@ -74,6 +74,9 @@ def test_WS_14_a_message_that_does_not_end_ends_its_socket(product: Product, pat
     with server as (_, port), raw.connected(port) as connection:
         raw.open_socket(connection, path)
         connection.sendall(raw.frame(b'{"type":', is_final=False))
+        time.sleep(1.5)
+        # Too late, and no failure.
+        connection.sendall(raw.frame(b'"x"}', opcode=0))
         told = raw.read_to_close(connection)
     assert struct.pack("!H", 1008) + b"The message has no end" in told
 
