@@ -5,6 +5,7 @@ log or the lease is looked at again, so every failure is counted and none is rai
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -91,10 +92,12 @@ async def warn_of_eviction() -> None:
     """Say in the log when Redis may throw away what it was given, bells among it."""
     client = redis.asyncio.from_url(settings.ENV.redis_url, socket_timeout=SEND_TIMEOUT_S)
     try:
-        async with client:
-            policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy")
     except (RedisError, RuntimeError):
         return  # away, dying (uvloop's error is no OSError), or a service that does not tell
+    finally:
+        with contextlib.suppress(RuntimeError):
+            await client.aclose()
     if policy not in (None, "noeviction"):
         logger.warning("Redis evicts keys (maxmemory-policy %s); set noeviction", policy)
 

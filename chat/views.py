@@ -26,14 +26,14 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @csrf_exempt
 async def front(request: HttpRequest) -> HttpResponseBase:
-    """The page for browsers, directions for programs, and A2A for agents."""
+    """The page, directions for programs that want JSON, and A2A for agents."""
     if request.method == "POST":
         # It asks for the CSRF token itself, where one is needed.
         answer: HttpResponseBase = await resolve("/a2a").func(request)
         return answer
-    if request.method in ("GET", "HEAD") and "text/html" not in request.headers.get(
-        "Accept", "text/html"
-    ):
+    accepted = request.headers.get("Accept", "")
+    wants_json = "application/json" in accepted and "text/html" not in accepted
+    if wants_json and request.method in ("GET", "HEAD"):
         return JsonResponse(_directions())
     return await sync_to_async(page)(request)
 
