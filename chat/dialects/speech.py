@@ -9,7 +9,7 @@ from chat import event_log, strict_json
 from chat.commands import clean_text
 from chat.dialects import switches
 from chat.wire import agentcore, ossa, theo
-from chat.wire.agentcore import AgentCoreEncoder
+from chat.wire.agentcore import FlatEncoder
 from chat.wire.frames import Encoder, Frame
 from chat.wire.ossa import OssaEncoder
 from chat.wire.text import DONE, TextEncoder
@@ -114,9 +114,7 @@ class AgentCoreSpeech:
 
     def _encoder(self, said: dict[str, Any]) -> Encoder:
         session_id, actor_id = str(said.get("session_id", "")), str(said.get("actor_id", ""))
-        return agentcore.FlatEncoder(
-            AgentCoreEncoder(session_id=session_id, actor_id=actor_id, streams_tokens=True)
-        )
+        return FlatEncoder(session_id=session_id, actor_id=actor_id, streams_tokens=True)
 
 
 class TextSpeech:

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from chat import events
-from chat.events import Envelope
+from chat.events import Envelope, Event
 from chat.wire.frames import Frame, json_frame
-from chat.wire.story import INTERRUPTED, Story
+from chat.wire.story import BROKEN_OFF, INTERRUPTED, StoryEncoder
 
-BROKEN_OFF = "\n[Error: Stream interrupted]"
 #: JSON-RPC's own codes, and A2A's for a task that is not there or cannot be stopped.
 PARSE, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL = (
     -32700, -32600, -32601, -32602, -32603,
 )  # fmt: skip
 UNKNOWN_TASK, NOT_CANCELABLE = -32001, -32002
 RpcId = str | int | None
+Said = tuple[str, dict[str, Any]]
 
 
 def result(rpc_id: RpcId, value: Any) -> dict[str, Any]:
@@ -51,14 +51,13 @@ def task(*, task_id: str, context_id: str, state: str, at: str, text: str = "") 
     return {**told, "status": status, "artifacts": artifacts}
 
 
-class A2aEncoder:
+class A2aEncoder(StoryEncoder):
     """Tells one run as JSON-RPC answers: the task, its growing artifact, its final status."""
 
     def __init__(self, *, rpc_id: RpcId, context_id: str) -> None:
+        super().__init__()
         self._rpc_id = rpc_id
         self._context_id = context_id
-        self._story = Story()
-        self.is_over = False
         #: How the run ended: completed, failed or canceled.
         self.state = "working"
 
@@ -68,18 +67,16 @@ class A2aEncoder:
         broke_off = self.state == "failed" and bool(self._story.pieces)
         return self._story.text + (BROKEN_OFF if broke_off else "")
 
-    def encode(self, envelope: Envelope) -> list[Frame]:
-        if self.is_over:
-            return []
-        event = envelope.event
-        self._story.take(event, at=envelope.at)
-        said = list(self._say(event, envelope))
-        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self.is_over = envelope.is_terminal or bool(retracted)
-        return [json_frame(result(self._rpc_id, value), name=name) for name, value in said]
+    def _say(self, event: Event, envelope: Envelope) -> list[Frame]:
+        return self._framed(self._tell(event, envelope.run_id, envelope.at))
 
-    def _say(self, event: events.Event, envelope: Envelope) -> Iterator[tuple[str, dict[str, Any]]]:
-        run_id, at = envelope.run_id, envelope.at
+    def _break_off(self, envelope: Envelope) -> list[Frame]:
+        return self._framed(self._tell_failure(envelope.run_id, envelope.at, INTERRUPTED))
+
+    def _framed(self, told: Iterator[Said]) -> list[Frame]:
+        return [json_frame(result(self._rpc_id, value), name=name) for name, value in told]
+
+    def _tell(self, event: Event, run_id: str, at: str) -> Iterator[Said]:
         match event:
             case events.MessageCompleted(role="user"):
                 submitted = {"state": "submitted", "at": at}
@@ -88,32 +85,19 @@ class A2aEncoder:
                 yield self._status(run_id, "working", at)
             case events.TextDelta():
                 yield self._piece(run_id, event.delta)
-            case events.AttemptStarted() if not self._story.pieces:
-                self._story.forget_attempt()
-            case _:
-                yield from self._say_end(event, run_id, at)
-
-    def _say_end(
-        self, event: events.Event, run_id: str, at: str
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        match event:
             case events.RunFinished():
                 yield self._status(run_id, "completed", at)
             case events.RunCancelled():
                 yield self._status(run_id, "canceled", at)
             case events.RunFailed():
-                yield from self._broken_off(run_id, at, event.message)
-            case events.AttemptStarted():
-                yield from self._broken_off(run_id, at, INTERRUPTED)
+                yield from self._tell_failure(run_id, at, event.message)
 
-    def _broken_off(self, run_id: str, at: str, why: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _tell_failure(self, run_id: str, at: str, why: str) -> Iterator[Said]:
         if self._story.pieces:
             yield self._piece(run_id, BROKEN_OFF)
         yield self._status(run_id, "failed", at, why)
 
-    def _status(
-        self, run_id: str, state: str, at: str, why: str = ""
-    ) -> tuple[str, dict[str, Any]]:
+    def _status(self, run_id: str, state: str, at: str, why: str = "") -> Said:
         self.state = state
         status: dict[str, Any] = {"state": state, "timestamp": at}
         if why:
@@ -127,7 +111,7 @@ class A2aEncoder:
             "final": state not in ("submitted", "working"),
         }
 
-    def _piece(self, run_id: str, text: str) -> tuple[str, dict[str, Any]]:
+    def _piece(self, run_id: str, text: str) -> Said:
         return "task_artifact_update", {
             "kind": "artifact-update",
             "taskId": run_id,

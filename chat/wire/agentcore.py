@@ -1,13 +1,13 @@
 """The dialect of LangGraph agents on AgentCore: named events with flat data."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from chat import events
-from chat.events import Envelope
+from chat.events import Envelope, Event
 from chat.wire.frames import Frame, json_frame
-from chat.wire.story import INTERRUPTED, Story, error_type
+from chat.wire.story import INTERRUPTED, StoryEncoder, error_type
 
 NODE = "chatbot"
 EXCERPT = 200
@@ -29,27 +29,26 @@ def flat(frame: Frame) -> Frame:
     return Frame(f'{{"type":{json.dumps(frame.name)},{frame.text[1:]}')
 
 
-class AgentCoreEncoder:
+class AgentCoreEncoder(StoryEncoder):
     """Tells one run; single tokens only to those who ask for them."""
 
     def __init__(self, *, session_id: str, actor_id: str, streams_tokens: bool) -> None:
+        super().__init__()
         self._who = {"session_id": session_id, "actor_id": actor_id}
         self._streams_tokens = streams_tokens
-        self._story = Story()
         self._steps = 0
-        self.is_over = False
 
-    def encode(self, envelope: Envelope) -> list[Frame]:
-        if self.is_over:
-            return []
-        event = envelope.event
-        self._story.take(event, at=envelope.at)
-        said = list(self._say(event, envelope.at))
-        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self.is_over = envelope.is_terminal or bool(retracted)
-        return [json_frame(data, name=name) for name, data in said]
+    def _say(self, event: Event, envelope: Envelope) -> list[Frame]:
+        return [json_frame(data, name=name) for name, data in self._tell(event, envelope.at)]
 
-    def _say(self, event: events.Event, at: str) -> Iterator[Said]:
+    def _begin_anew(self, envelope: Envelope) -> Iterable[Frame]:
+        self._steps = 1
+        return super()._begin_anew(envelope)
+
+    def _break_off(self, envelope: Envelope) -> list[Frame]:
+        return [error(INTERRUPTED, kind="Interrupted", at=envelope.at)]
+
+    def _tell(self, event: Event, at: str) -> Iterator[Said]:
         match event:
             case events.MessageCompleted(role="user"):
                 yield "agent_start", {**self._who, "timestamp": at}
@@ -64,10 +63,10 @@ class AgentCoreEncoder:
                 yield self._step(self._story.call_text, "ai")
                 yield from self._tool_starts()
             case _:
-                yield from self._say_of_tools(event)
-                yield from self._say_end(event, at)
+                yield from self._tell_of_tools(event)
+                yield from self._tell_end(event, at)
 
-    def _say_of_tools(self, event: events.Event) -> Iterator[Said]:
+    def _tell_of_tools(self, event: Event) -> Iterator[Said]:
         match event:
             case events.ToolProgress():
                 yield "tool_progress", {"tool": event.name, "status": event.text}
@@ -76,7 +75,7 @@ class AgentCoreEncoder:
             case events.ToolFailed():
                 yield from self._tool_ended(event.name, f"Error: {event.error}")
 
-    def _say_end(self, event: events.Event, at: str) -> Iterator[Said]:
+    def _tell_end(self, event: Event, at: str) -> Iterator[Said]:
         match event:
             case events.RunFinished():
                 yield "agent_end", self._result(at)
@@ -86,11 +85,6 @@ class AgentCoreEncoder:
             case events.RunCancelled():
                 cancelled = {"error": "The stream was cancelled", "type": "CancelledError"}
                 yield "error", {**cancelled, "timestamp": at}
-            case events.AttemptStarted() if self._story.pieces:
-                yield "error", {"error": INTERRUPTED, "type": "Interrupted", "timestamp": at}
-            case events.AttemptStarted():
-                self._story.forget_attempt()
-                self._steps = 1
 
     def _tool_starts(self) -> Iterator[Said]:
         for called in self._story.take_called():
@@ -118,15 +112,8 @@ class AgentCoreEncoder:
         return {**output, "timestamp": at}
 
 
-class FlatEncoder:
+class FlatEncoder(AgentCoreEncoder):
     """Tells one run on a WebSocket."""
 
-    def __init__(self, encoder: AgentCoreEncoder) -> None:
-        self._encoder = encoder
-
-    @property
-    def is_over(self) -> bool:
-        return self._encoder.is_over
-
     def encode(self, envelope: Envelope) -> list[Frame]:
-        return [flat(frame) for frame in self._encoder.encode(envelope)]
+        return [flat(frame) for frame in super().encode(envelope)]

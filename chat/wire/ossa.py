@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from chat import events
-from chat.events import Envelope
+from chat.events import Envelope, Event
 from chat.wire.frames import Frame, json_frame
-from chat.wire.story import INTERRUPTED, Story, error_type
+from chat.wire.story import INTERRUPTED, StoryEncoder, error_type
 
 GREETING = "WebSocket connection established"
 CANCELLED = "Stream cancelled by user"
@@ -35,28 +35,21 @@ def cost_summary(
     }
 
 
-class OssaEncoder:
+class OssaEncoder(StoryEncoder):
     """Tells one run. `silent` are the types that the manifest's callbacks switch off."""
 
     def __init__(self, *, silent: frozenset[str] = frozenset()) -> None:
+        super().__init__()
         self._silent = silent
-        self._story = Story()
-        self.is_over = False
 
-    def encode(self, envelope: Envelope) -> list[Frame]:
-        if self.is_over:
-            return []
-        event = envelope.event
-        self._story.take(event, at=envelope.at)
-        said = [data for data in self._say(event) if data["type"] not in self._silent]
-        self.is_over = envelope.is_terminal or self._was_retracted(event)
-        return [json_frame(data) for data in said]
+    def _say(self, event: Event, envelope: Envelope) -> list[Frame]:
+        told = self._tell(event)
+        return [json_frame(data) for data in told if data["type"] not in self._silent]
 
-    def _was_retracted(self, event: events.Event) -> bool:
-        """Whether another attempt begins after text was shown, which cannot be taken back here."""
-        return isinstance(event, events.AttemptStarted) and bool(self._story.pieces)
+    def _break_off(self, envelope: Envelope) -> list[Frame]:
+        return [error(INTERRUPTED, "Interrupted")]
 
-    def _say(self, event: events.Event) -> Iterator[dict[str, Any]]:
+    def _tell(self, event: Event) -> Iterator[dict[str, Any]]:
         match event:
             case events.ModelCallStarted():
                 prompts = [self._story.prompt]
@@ -74,9 +67,9 @@ class OssaEncoder:
                 failed = {"error": event.error, "error_type": "ToolError"}
                 yield {"type": "tool_error", "tool": event.name, **failed}
             case _:
-                yield from self._say_end(event)
+                yield from self._tell_end(event)
 
-    def _say_end(self, event: events.Event) -> Iterator[dict[str, Any]]:
+    def _tell_end(self, event: Event) -> Iterator[dict[str, Any]]:
         match event:
             case events.RunFinished():
                 yield {"type": "done", "result": self._story.text, "cost_summary": self._costs()}
@@ -84,10 +77,6 @@ class OssaEncoder:
                 yield {"type": "error", "error": event.message, "error_type": error_type(event)}
             case events.RunCancelled():
                 yield {"type": "cancelled", "message": CANCELLED}
-            case events.AttemptStarted() if self._story.pieces:
-                yield {"type": "error", "error": INTERRUPTED, "error_type": "Interrupted"}
-            case events.AttemptStarted():
-                self._story.forget_attempt()
 
     def _token(self, event: events.TextDelta) -> dict[str, Any]:
         count, cost = len(self._story.pieces), float(self._story.cost)

@@ -1,13 +1,15 @@
-"""What the older dialects need to remember of a run while they tell it."""
+"""What the older dialects need to remember of a run while they tell it, and when they are done."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from chat import events
-from chat.events import Event
+from chat.events import Envelope, Event
 from chat.parts import text_of
+from chat.wire.frames import Frame
 
 #: What a program would call the failures, after the exceptions that it knows.
 ERROR_TYPES = {
@@ -22,6 +24,8 @@ ERROR_TYPES = {
     "truncated": "Interrupted",
 }
 INTERRUPTED = "The answer was interrupted. Send the message again."
+#: Behind a text that is not all.
+BROKEN_OFF = "\n[Error: Stream interrupted]"
 
 
 @dataclass(slots=True)
@@ -33,7 +37,6 @@ class Story:
     #: The pieces of text of the whole run, and how many of them came in the open model call.
     pieces: list[str] = field(default_factory=list)
     call_pieces: int = 0
-    calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: Decimal = Decimal(0)
@@ -62,7 +65,6 @@ class Story:
             case events.ModelCallStarted():
                 self.model = event.model
                 self.call_pieces = 0
-                self.calls += 1
             case events.TextDelta():
                 self._take_text(event)
             case events.CostUpdated():
@@ -77,7 +79,7 @@ class Story:
         """Begin anew: another worker answers, and nobody has heard anything yet."""
         self.pieces.clear()
         self.called.clear()
-        self.call_pieces = self.calls = self.tool_calls = self.tool_errors = 0
+        self.call_pieces = self.tool_calls = self.tool_errors = 0
 
     def take_called(self) -> Iterator[events.ToolCallEnded]:
         """Give the tool calls that have not been told yet."""
@@ -108,3 +110,38 @@ class Story:
 def error_type(failed: events.RunFailed) -> str:
     """The class name under which programs know such a failure."""
     return ERROR_TYPES.get(failed.code, "RuntimeError")
+
+
+class StoryEncoder(ABC):
+    """Tells one run to a reader from whom nothing that was shown can be taken back."""
+
+    def __init__(self) -> None:
+        self._story = Story()
+        self.is_over = False
+
+    def encode(self, envelope: Envelope) -> list[Frame]:
+        """Give what the dialect says of this event; nothing once everything is said."""
+        if self.is_over:
+            return []
+        event = envelope.event
+        self._story.take(event, at=envelope.at)
+        self.is_over = envelope.is_terminal
+        if isinstance(event, events.AttemptStarted):
+            return list(self._begin_anew(envelope))
+        return list(self._say(event, envelope))
+
+    def _begin_anew(self, envelope: Envelope) -> Iterable[Frame]:
+        """Another worker answers: nobody notices, unless text was shown already."""
+        if self._story.pieces:
+            self.is_over = True
+            return self._break_off(envelope)
+        self._story.forget_attempt()
+        return ()
+
+    @abstractmethod
+    def _say(self, event: Event, envelope: Envelope) -> Iterable[Frame]:
+        """Tell an event, which the story has taken already."""
+
+    @abstractmethod
+    def _break_off(self, envelope: Envelope) -> Iterable[Frame]:
+        """End the telling of a run that goes on with another attempt."""

@@ -1,12 +1,12 @@
 """The dialect of AgentTheo: named events with both spellings of their fields."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args
 
 from chat import events
-from chat.events import Envelope
+from chat.events import Envelope, Event
 from chat.wire.frames import Frame, json_frame
-from chat.wire.story import INTERRUPTED, Story, error_type
+from chat.wire.story import INTERRUPTED, StoryEncoder, error_type
 
 StreamMode = Literal["messages", "updates", "custom"]
 STREAM_MODES: tuple[StreamMode, ...] = get_args(StreamMode)
@@ -24,27 +24,27 @@ _UNTOLD: dict[str, frozenset[str]] = {
 Said = tuple[str, dict[str, Any]]
 
 
-class TheoEncoder:
+class TheoEncoder(StoryEncoder):
     """Tells one run in one of the three modes."""
 
     def __init__(self, *, message_id: str, mode: StreamMode) -> None:
+        super().__init__()
         self._message_id = message_id
         self._mode = mode
-        self._story = Story()
         self._steps = 0
-        self.is_over = False
 
-    def encode(self, envelope: Envelope) -> list[Frame]:
-        if self.is_over:
-            return []
-        event = envelope.event
-        self._story.take(event, at=envelope.at)
-        said = [s for s in self._say(event, envelope.at) if s[0] not in _UNTOLD[self._mode]]
-        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self.is_over = envelope.is_terminal or bool(retracted)
-        return [json_frame({"type": name, **data}, name=name) for name, data in said]
+    def _say(self, event: Event, envelope: Envelope) -> list[Frame]:
+        told = self._tell(event, envelope.at)
+        return [_frame(name, data) for name, data in told if name not in _UNTOLD[self._mode]]
 
-    def _say(self, event: events.Event, at: str) -> Iterator[Said]:
+    def _begin_anew(self, envelope: Envelope) -> Iterable[Frame]:
+        self._steps = 0
+        return super()._begin_anew(envelope)
+
+    def _break_off(self, envelope: Envelope) -> list[Frame]:
+        return [_frame(*_error(INTERRUPTED, "Interrupted"))]
+
+    def _tell(self, event: Event, at: str) -> Iterator[Said]:
         match event:
             case events.MessageCompleted(role="user"):
                 command = {"command": self._story.prompt, "stream_mode": self._mode}
@@ -63,10 +63,10 @@ class TheoEncoder:
             case events.Custom():
                 yield "custom", {"name": event.name, "data": event.data}
             case _:
-                yield from self._say_of_tools(event)
-                yield from self._say_end(event, at)
+                yield from self._tell_of_tools(event)
+                yield from self._tell_end(event, at)
 
-    def _say_of_tools(self, event: events.Event) -> Iterator[Said]:
+    def _tell_of_tools(self, event: Event) -> Iterator[Said]:
         match event:
             case events.ToolCallEnded():
                 for called in self._story.take_called():
@@ -78,7 +78,7 @@ class TheoEncoder:
             case events.ToolFailed():
                 yield self._tool_end(event.name, f"Error: {event.error}")
 
-    def _say_end(self, event: events.Event, at: str) -> Iterator[Said]:
+    def _tell_end(self, event: Event, at: str) -> Iterator[Said]:
         match event:
             case events.RunFinished():
                 yield "complete", self._complete(at)
@@ -86,11 +86,6 @@ class TheoEncoder:
                 yield _error(event.message, error_type(event))
             case events.RunCancelled():
                 yield _error(CANCELLED, "CancelledError")
-            case events.AttemptStarted() if self._story.pieces:
-                yield _error(INTERRUPTED, "Interrupted")
-            case events.AttemptStarted():
-                self._story.forget_attempt()
-                self._steps = 0
 
     def _metadata(self) -> dict[str, Any]:
         return {"messageId": self._message_id}
@@ -116,54 +111,41 @@ class TheoEncoder:
         return {"result": text, "content": text, "summary": summary, "metadata": self._metadata()}
 
 
-class TheoSocketEncoder:
+class TheoSocketEncoder(StoryEncoder):
     """Tells one run on a WebSocket, in lines for people; tokens only to those who ask for them."""
 
     def __init__(self, *, streams_tokens: bool = False) -> None:
+        super().__init__()
         self._streams_tokens = streams_tokens
-        self._story = Story()
-        self.is_over = False
 
-    def encode(self, envelope: Envelope) -> list[Frame]:
-        if self.is_over:
-            return []
-        event = envelope.event
-        self._story.take(event, at=envelope.at)
-        said = self._say(event)
-        retracted = isinstance(event, events.AttemptStarted) and self._story.pieces
-        self.is_over = envelope.is_terminal or bool(retracted)
-        return [said] if said else []
-
-    def _say(self, event: events.Event) -> Frame | None:
+    def _say(self, event: Event, envelope: Envelope) -> Iterator[Frame]:
         match event:
             case events.RunStarted():
-                return line(f"Processing: {self._story.prompt}")
+                yield line(f"Processing: {self._story.prompt}")
             case events.TextDelta() if self._streams_tokens:
-                return json_frame({"message": event.delta, "type": "token", "streaming": True})
+                yield json_frame({"message": event.delta, "type": "token", "streaming": True})
             case events.ToolResult():
-                return line(f"Used {event.name}")
+                yield line(f"Used {event.name}")
             case events.ToolFailed():
-                return line(f"{event.name} failed: {event.error}")
-            case events.AttemptStarted() if not self._story.pieces:
-                self._story.forget_attempt()
-        return self._say_end(event)
-
-    def _say_end(self, event: events.Event) -> Frame | None:
-        match event:
+                yield line(f"{event.name} failed: {event.error}")
             case events.RunFinished():
-                return line(f"Task completed: {self._story.text}", kind="agent")
+                yield line(f"Task completed: {self._story.text}", kind="agent")
             case events.RunCancelled():
-                return line("Task stopped by user")
+                yield line("Task stopped by user")
             case events.RunFailed():
-                return line(event.message, kind="error")
-            case events.AttemptStarted() if self._story.pieces:
-                return line(INTERRUPTED, kind="error")
-        return None
+                yield line(event.message, kind="error")
+
+    def _break_off(self, envelope: Envelope) -> list[Frame]:
+        return [line(INTERRUPTED, kind="error")]
 
 
 def line(message: str, *, kind: Literal["system", "agent", "error"] = "system") -> Frame:
     """One line of a socket."""
     return json_frame({"message": message, "type": kind})
+
+
+def _frame(name: str, data: dict[str, Any]) -> Frame:
+    return json_frame({"type": name, **data}, name=name)
 
 
 def _error(message: str, kind: str) -> Said:
