@@ -40,7 +40,7 @@ REAP_EVERY_S = 1.0
 REAP_AFTER_OUTAGE_S = HEARTBEAT_S + 1
 #: Beyond the grace; the database may be slow.
 HAND_OVER_WITHIN_S = 3.0
-CLOSE_WITHIN_S = 10.0
+CANCEL_AGAIN_AFTER_S = 1.0
 RETRY_S = 1.0
 LOOK_EVERY_S = 0.05
 COMPACT_EVERY_S = 600.0
@@ -97,8 +97,7 @@ class Worker:
         self._is_closed.set()
         self._loop.call_soon_threadsafe(self._loop.stop)
         for thread in self._threads:
-            # The channel layer's receiver may miss that it is cancelled, and then never ends.
-            thread.join(CLOSE_WITHIN_S)
+            thread.join()
 
     def _run_loop(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
@@ -238,10 +237,12 @@ class Worker:
                 self._stop(run_id, reason)
 
     async def _end_tasks(self) -> None:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        """Cancel again and again: redis-py may miss it, and what ends may begin something."""
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            ended, _ = await asyncio.wait(left, timeout=CANCEL_AGAIN_AFTER_S)
+            await asyncio.gather(*ended, return_exceptions=True)
 
     async def _drain(self) -> None:
         running = [found.task for found in self._running.values() if found.task]
