@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,11 +31,13 @@ async def receive(principal: Principal, sent: Sent) -> MeshDelivery:
 
     Raises what `runs.start` raises, before anything is kept.
     """
-    found = await database.read(_found, principal, sent)
+    digest = _digest(sent)
+    found = await database.read(_found, principal, digest)
     if found:
         return found
-    run_id = await _answer(principal, sent) if sent.target_agent == about.agent().name else None
-    return await database.write(_keep, principal, sent, run_id)
+    is_for_us = sent.target_agent == about.agent().name
+    run_id = await _answer(principal, sent, digest) if is_for_us else None
+    return await database.write(_keep, principal, sent, digest, run_id)
 
 
 def deliveries_of(principal: Principal, agent_id: str, *, limit: int) -> list[MeshDelivery]:
@@ -43,8 +46,7 @@ def deliveries_of(principal: Principal, agent_id: str, *, limit: int) -> list[Me
     return list(found.order_by("-id")[:limit])
 
 
-async def _answer(principal: Principal, sent: Sent) -> Any:
-    digest = _digest(sent)
+async def _answer(principal: Principal, sent: Sent, digest: str) -> uuid.UUID:
     session_id = f"mesh~{hashlib.sha256(sent.agent_id.encode()).hexdigest()[:16]}"
     session, _ = await database.write(sessions.create, principal, session_id=session_id)
     command = SendMessage(text=sent.response, if_running="enqueue", idempotency_key=digest)
@@ -52,14 +54,14 @@ async def _answer(principal: Principal, sent: Sent) -> Any:
     return (await runs.start(session, command, model=model)).run_id
 
 
-def _found(principal: Principal, sent: Sent) -> MeshDelivery | None:
-    return MeshDelivery.objects.filter(owner_key=principal.owner_key, digest=_digest(sent)).first()
+def _found(principal: Principal, digest: str) -> MeshDelivery | None:
+    return MeshDelivery.objects.filter(owner_key=principal.owner_key, digest=digest).first()
 
 
-def _keep(principal: Principal, sent: Sent, run_id: Any) -> MeshDelivery:
+def _keep(principal: Principal, sent: Sent, digest: str, run_id: uuid.UUID | None) -> MeshDelivery:
     kept, _ = MeshDelivery.objects.get_or_create(
         owner_key=principal.owner_key,
-        digest=_digest(sent),
+        digest=digest,
         defaults={
             "agent_id": sent.agent_id,
             "target_agent": sent.target_agent,
