@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from django.db.models.functions import Now
 
-from chat import draft, event_log, events, parts
+from chat import draft, event_log, events, leases, parts
 from chat.event_log import Place
 from chat.events import Envelope
 from chat.models import Message, Run
@@ -32,6 +32,12 @@ def end(run: Run, terminal: events.Terminal) -> None:
             not_rolled_back = Run.objects.filter(pk=run.pk).exclude(cancel_reason="rolled_back")
             not_rolled_back.update(cancel_reason=terminal.reason)
     Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
+
+
+def hand_back(run_id: uuid.UUID) -> None:
+    """Leave a run to its next attempt. A call may have been opened in the very moment."""
+    abandon_calls(run_id)
+    leases.release(run_id)
 
 
 def abandon_calls(run_id: uuid.UUID) -> None:

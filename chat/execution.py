@@ -203,7 +203,7 @@ class Execution:
         for event in self._draft.finish():
             self.buffer.add(event)
         self._tell_costs()
-        self.buffer.also(lambda _: leases.release(self.claim.place.run_id))
+        self.buffer.also(lambda _: endings.hand_back(self.claim.place.run_id))
         await self._flush()
 
     async def _end(self, terminal: events.Terminal, *, stop_reason: StopReason) -> None:
