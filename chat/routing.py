@@ -11,9 +11,6 @@ from chat.dialects import switches
 from chat.dialects.sockets import AgentCoreConsumer, DialectConsumer, TextConsumer
 from chat.origins import SameOriginOnly
 
-#: Where the agent's manifest wants its socket.
-ELSEWHERE = [place for place in (switches.endpoint("websocket"),) if place]
-
 
 async def not_found(scope: Any, receive: Any, send: Any) -> None:
     """Refuse a socket at a path that does not exist, without a traceback."""
@@ -29,7 +26,7 @@ websocket_application = SameOriginOnly(
                 path("chat/ws", DialectConsumer.as_asgi()),
                 path("stream", AgentCoreConsumer.as_asgi()),
                 path("ws/chunks", TextConsumer.as_asgi()),
-                *(path(place.lstrip("/"), DialectConsumer.as_asgi()) for place in ELSEWHERE),
+                *(path(p, DialectConsumer.as_asgi()) for p in switches.elsewhere("websocket")),
                 re_path(r"", not_found),  # type: ignore[arg-type]  # typed for HTTP views
             ]
         )

@@ -1,5 +1,6 @@
 """The page, and what else is at the root."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -24,13 +25,26 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
+def same_as(path: str) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
+    """Make a view that answers as the API does at another path."""
+
+    # The API asks for the CSRF token itself, where one is needed.
+    @csrf_exempt
+    async def forward(request: HttpRequest) -> HttpResponseBase:
+        answer: HttpResponseBase = await resolve(path).func(request)
+        return answer
+
+    return forward
+
+
+_a2a = same_as("/a2a")
+
+
 @csrf_exempt
 async def front(request: HttpRequest) -> HttpResponseBase:
     """The page, directions for programs that want JSON, and A2A for agents."""
     if request.method == "POST":
-        # It asks for the CSRF token itself, where one is needed.
-        answer: HttpResponseBase = await resolve("/a2a").func(request)
-        return answer
+        return await _a2a(request)
     accepted = request.headers.get("Accept", "")
     wants_json = "application/json" in accepted and "text/html" not in accepted
     if wants_json and request.method in ("GET", "HEAD"):

@@ -14,6 +14,8 @@ _TYPES = {
     "on_tool_start": "tool_start",
     "on_tool_end": "tool_end",
 }
+#: Where it is in any case.
+_USUAL = {"sse": "chat/stream", "websocket": "ws"}
 Method = Literal["sse", "websocket", "a2a"]
 
 
@@ -38,7 +40,10 @@ def silent_types() -> frozenset[str]:
     return frozenset(kind for name, kind in _TYPES.items() if not getattr(callbacks, name))
 
 
-def endpoint(method: Literal["sse", "websocket"]) -> str | None:
-    """The further place where a way of streaming is offered."""
+def elsewhere(method: Literal["sse", "websocket"]) -> list[str]:
+    """The further paths where a way of streaming is offered."""
     manifest = settings.ENV.manifest
-    return None if manifest is None else str(getattr(manifest.spec.streaming, method).endpoint)
+    if manifest is None:
+        return []
+    endpoint = str(getattr(manifest.spec.streaming, method).endpoint).lstrip("/")
+    return [] if endpoint == _USUAL[method] else [endpoint]
