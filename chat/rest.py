@@ -69,7 +69,7 @@ class CallerRequest(HttpRequest):
 
 async def authenticate(request: HttpRequest) -> Principal | None:
     """Find the caller, by a key or else by a cookie."""
-    key = api_keys.given_in({name.lower(): value for name, value in request.headers.items()})
+    key = api_keys.given_in(request.headers)
     if key is not None and settings.AUTH == "required":
         login = await database.read(api_keys.login, key)
     else:
@@ -83,9 +83,8 @@ async def authenticate(request: HttpRequest) -> Principal | None:
 
 async def _login_of_cookie(request: HttpRequest) -> Login | None:
     """Find the caller. A page of another origin may change nothing with a user's cookie."""
-    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
     changes = request.method not in SAFE_METHODS
-    if changes and not origins.is_allowed(headers, scheme=request.scheme or "http"):
+    if changes and not _has_allowed_origin(request):
         raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
     # Known from here on, also to code that would look it up in the database again.
     request.user = await request.auser()
@@ -98,11 +97,15 @@ async def _login_of_cookie(request: HttpRequest) -> Login | None:
 
 def refuse_foreign_page(request: HttpRequest) -> None:
     """Refuse a GET that costs something when another site's page, or a prefetch, causes it."""
-    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
     is_ours = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
-    is_named = b"origin" in headers and origins.is_allowed(headers, scheme=request.scheme or "http")
+    is_named = "Origin" in request.headers and _has_allowed_origin(request)
     if "Sec-Purpose" in request.headers or not (is_ours or is_named):
         raise Refusal(403, "foreign_origin", "Requests from other sites are refused")
+
+
+def _has_allowed_origin(request: HttpRequest) -> bool:
+    headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+    return origins.is_allowed(headers, scheme=request.scheme or "http")
 
 
 api = NinjaAPI(
