@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from chat import attendance, database, draining, event_log, pacing, reading, runs, sessions
 from chat.agent import catalog
+from chat.agent.errors import AgentError
 from chat.commands import IfRunning, SendMessage
 from chat.events import Envelope
 from chat.models import ChatSession, Run
@@ -27,6 +28,14 @@ SILENCE_S = 4.0
 
 _ID = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,18})\.([0-9]{1,4})", re.ASCII
+)
+#: What a client's wish may be answered with instead of a run.
+REFUSED = (
+    runs.Refused,
+    sessions.UnknownSession,
+    sessions.InvalidSessionId,
+    AgentError,
+    reading.TooManyConnections,
 )
 #: Kept, since a loop keeps none of its tasks.
 _leaving: set[asyncio.Task[None]] = set()
@@ -59,30 +68,27 @@ class Asked:
         return f"{self.run_id}:{self.reading.after}.0"
 
 
-def session_for(principal: Principal, session_id: str | None, *, default: str) -> ChatSession:
+async def session_for(
+    principal: Principal, session_id: str | None, *, default: str = "default"
+) -> ChatSession:
     """Find or create the session that a client means.
 
     Who says neither which session nor who he is gets one of his own. Raises InvalidSessionId.
     """
     if not session_id and principal != EVERYBODY:
         session_id = default
-    if session_id:
-        with suppress(sessions.UnknownSession):
-            return sessions.get_for(principal, session_id)
-    return sessions.create(principal, session_id=session_id or None)[0]
+    return await database.write(_found_or_made, principal, session_id)
 
 
-async def ask(
-    session: ChatSession, text: str, *, model: str | None = None, if_running: IfRunning = "enqueue"
-) -> Asked:
+async def ask(session: ChatSession, text: str, *, if_running: IfRunning = "enqueue") -> Asked:
     """Send a message, as one whose run is stopped when nobody waits for its answer.
 
-    Raises TooManyConnections and whatever `runs.start` raises.
+    Raises what is REFUSED.
     """
-    chosen = catalog.choose(model, session.model)
+    model = catalog.choose(session.model)
     begun = await database.read(reading.begin, session, wanted=None, tells_caught_up=False)
     command = SendMessage(text=text, if_running=if_running)
-    started = await runs.start(session, command, model=chosen, is_attended=True)
+    started = await runs.start(session, command, model=model, is_attended=True)
     return Asked(run_id=started.run_id, reading=begun)
 
 
@@ -123,6 +129,7 @@ async def tell(asked: Asked, encoder: Encoder, *ends: End) -> AsyncIterator[Told
     The run is attended meanwhile. It also ends when one of `ends` does, or with this process.
     """
     attendant = await database.write(attendance.attend, asked.run_id)
+    has_ended = False
     try:
         for told in asked.rest:
             yield told
@@ -134,15 +141,24 @@ async def tell(asked: Asked, encoder: Encoder, *ends: End) -> AsyncIterator[Told
                     if envelopes is None:
                         yield None
                     for envelope in envelopes or ():
+                        has_ended = envelope.is_terminal
                         for told in _frames(envelope, encoder):
                             yield told
                         if encoder.is_over:
                             return
     finally:
-        # The client may be gone, and this task with it, before the database has answered.
-        leaving = asyncio.create_task(database.write(attendance.leave, asked.run_id, attendant))
-        _leaving.add(leaving)
-        leaving.add_done_callback(_leaving.discard)
+        if not has_ended:
+            # The client may be gone, and this task with it, before the database has answered.
+            leaving = asyncio.create_task(database.write(attendance.leave, asked.run_id, attendant))
+            _leaving.add(leaving)
+            leaving.add_done_callback(_leaving.discard)
+
+
+def _found_or_made(principal: Principal, session_id: str | None) -> ChatSession:
+    if session_id:
+        with suppress(sessions.UnknownSession):
+            return sessions.get_for(principal, session_id)
+    return sessions.create(principal, session_id=session_id or None)[0]
 
 
 def _rest(run: Run, seq: int, count: int, encoder: Encoder) -> tuple[Told, ...]:

@@ -3,25 +3,24 @@
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import Any
-from urllib.parse import parse_qs
 
-from chat import commands, database, event_log, positions, rate_limit, reading, runs, sessions
+from chat import (
+    commands,
+    database,
+    event_log,
+    positions,
+    rate_limit,
+    reading,
+    runs,
+    sessions,
+)
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
 from chat.models import ChatSession
 from chat.principals import Principal
 from chat.reading import Reading
-from chat.sockets import (
-    INVALID_REQUEST,
-    MAX_WAITING,
-    NOT_ALLOWED,
-    SERVER_ERROR,
-    TOO_MANY,
-    UNKNOWN_SESSION,
-    Socket,
-)
+from chat.sockets import MAX_WAITING, SERVER_ERROR, UNKNOWN_SESSION, Socket
 from chat.wire import native
 
 logger = logging.getLogger(__name__)
@@ -36,27 +35,17 @@ class SessionConsumer(Socket):
         super().__init__()
         self._commands: asyncio.Queue[Command] = asyncio.Queue(MAX_WAITING)
 
-    async def connect(self) -> None:
-        # A browser is shown no close code before the socket was accepted.
-        await self.accept()
-        login = await self.login()
-        if login is None:
-            await self.close(NOT_ALLOWED, "Log in first")
-            return
-        try:
-            await self.take_turn(login)
-            begun = await database.read(_begin, login.principal, self.scope)
-        except positions.InvalidPosition as error:
-            await self.close(INVALID_REQUEST, str(error))
-        except sessions.UnknownSession as error:
-            await self.close(UNKNOWN_SESSION, str(error))
-        except (reading.TooManyConnections, rate_limit.TooOften) as error:
-            await self.close(TOO_MANY, str(error))
-        else:
-            self.session, self._login = begun.session, login
-            self.spawn(self._follow(begun))
-            self.spawn(self._carry_out_all())
-            self.spawn(self.leave_when_logged_out(login))
+    async def begin(self) -> None:
+        begun = await database.read(
+            _begin,
+            self.principal,
+            self.scope["url_route"]["kwargs"]["session_id"],
+            after=self.asked_for("after"),
+            tells_caught_up=self.asked_for("caught_up") in ("1", "true"),
+        )
+        self.session = begun.session
+        self.spawn(self._follow(begun))
+        self.spawn(self._carry_out_all())
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         # Only read here: what takes time is done by the task that carries commands out.
@@ -101,7 +90,7 @@ class SessionConsumer(Socket):
     async def _carry_out(self, command: Command) -> None:
         try:
             if isinstance(command, SendMessage):
-                await self.take_turn(self._login)
+                await self.take_turn()
                 await _send_message(self.session, command)
             else:
                 await _cancel_run(self.session, command)
@@ -138,16 +127,10 @@ async def _cancel_run(session: ChatSession, command: CancelRun) -> None:
         await runs.cancel(run)
 
 
-def _begin(principal: Principal, scope: Any) -> Reading:
-    """Begin as the query wishes: from where, and whether to be told of having caught up.
-
-    Raises InvalidPosition, UnknownSession or TooManyConnections.
-    """
-    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    after = query.get("after")
-    wanted = positions.parse(after[-1]) if after else None
-    return reading.begin(
-        sessions.get_for(principal, scope["url_route"]["kwargs"]["session_id"]),
-        wanted=wanted,
-        tells_caught_up=query.get("caught_up", [""])[-1] in ("1", "true"),
-    )
+def _begin(
+    principal: Principal, session_id: str, *, after: str | None, tells_caught_up: bool
+) -> Reading:
+    """Raises InvalidPosition, UnknownSession or TooManyConnections."""
+    wanted = None if after is None else positions.parse(after)
+    session = sessions.get_for(principal, session_id)
+    return reading.begin(session, wanted=wanted, tells_caught_up=tells_caught_up)

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from chat import api_keys, database, principals, rate_limit, reading
-from chat.principals import Login
+from chat import api_keys, database, positions, principals, rate_limit, reading, sessions
+from chat.principals import Login, Principal
 
 NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
 MAX_WAITING = 20
@@ -24,6 +24,7 @@ class Socket(AsyncWebsocketConsumer):
 
     # The hub has the process's one channel; a socket must open with Redis down.
     channel_layer_alias = None
+    principal: Principal
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,24 +46,52 @@ class Socket(AsyncWebsocketConsumer):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def login(self) -> Login | None:
+    async def connect(self) -> None:
+        # A browser is shown no close code before the socket was accepted.
+        await self.accept()
+        login = await self._login()
+        if login is None:
+            await self.close(NOT_ALLOWED, "Log in first")
+            return
+        self.principal = login.principal
+        try:
+            await self.take_turn()
+            await self.begin()
+        except (positions.InvalidPosition, sessions.InvalidSessionId) as error:
+            await self.close(INVALID_REQUEST, str(error))
+        except sessions.UnknownSession as error:
+            await self.close(UNKNOWN_SESSION, str(error))
+        except (reading.TooManyConnections, rate_limit.TooOften) as error:
+            await self.close(TOO_MANY, str(error))
+        else:
+            self.spawn(self._leave_when_logged_out(login))
+
+    async def begin(self) -> None:
+        """Start what the socket is for. Raises what `connect` closes it for."""
+        raise NotImplementedError
+
+    def asked_for(self, name: str) -> str | None:
+        """A parameter of the query that the socket was opened with; the last of several."""
+        query = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return query[name][-1] if name in query else None
+
+    async def _login(self) -> Login | None:
         """Find out who opened the socket: by a key in the headers or `?token=`, or by a cookie."""
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]
         }
-        query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        key = api_keys.given_in(headers) or query.get("token", [None])[-1]
+        key = api_keys.given_in(headers) or self.asked_for("token")
         if key and settings.AUTH == "required":
             return await database.read(api_keys.login, key)
         principal = principals.of_user(self.scope.get("user"))
         return Login(principal, self.scope["session"].session_key) if principal else None
 
-    async def take_turn(self, login: Login) -> None:
+    async def take_turn(self) -> None:
         """Count something that the client wants. Raises rate_limit.TooOften."""
         host, _ = self.scope.get("client") or ("", 0)
-        await rate_limit.take(login.principal, address=host)
+        await rate_limit.take(self.principal, address=host)
 
-    async def leave_when_logged_out(self, login: Login) -> None:
+    async def _leave_when_logged_out(self, login: Login) -> None:
         """Close the socket when the login that it was opened with does not stand any more."""
         await reading.logged_out(login)
         await self.close(NOT_ALLOWED, "Log in again")

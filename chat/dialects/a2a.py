@@ -6,8 +6,7 @@ from typing import Any, Literal, TypeVar
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
-from chat import about, asking, commands, database, event_log, reading, runs, sessions, strict_json
-from chat.agent.errors import AgentError
+from chat import about, asking, commands, database, event_log, runs, strict_json
 from chat.asking import Asked
 from chat.commands import clean_text
 from chat.dialects import streams
@@ -17,7 +16,6 @@ from chat.wire import a2a
 from chat.wire.a2a import A2aEncoder, RpcId
 
 P = TypeVar("P", bound=BaseModel)
-DEFAULT_SESSION = "default"
 STATES = {
     Run.Status.QUEUED: "submitted",
     Run.Status.RUNNING: "working",
@@ -26,7 +24,6 @@ STATES = {
     Run.Status.CANCELLED: "canceled",
 }
 MAX_PARTS = 100
-REFUSED = (runs.Refused, sessions.UnknownSession, sessions.InvalidSessionId, AgentError)
 RPC: dict[str, Any] = {
     "response": Problems,
     "openapi_extra": {
@@ -84,17 +81,11 @@ class Call(BaseModel):
 @api.post("/a2a", **RPC)
 async def rpc(request: CallerRequest) -> HttpResponseBase:
     """Carry out one JSON-RPC call: message/send, message/stream, tasks/get and others."""
-    rpc_id: RpcId = None
     try:
-        call = _call(_json(request))
-        rpc_id = call.id
-        if call.method not in METHODS:
-            raise Refused(a2a.UNKNOWN_METHOD, "Method not found")
-        return await METHODS[call.method](request, call)
+        said = _json(request)
     except Refused as error:
-        return JsonResponse(a2a.failure(rpc_id, error.code, str(error)))
-    except (*REFUSED, reading.TooManyConnections) as error:
-        return JsonResponse(a2a.failure(rpc_id, a2a.INVALID_PARAMS, str(error)))
+        return JsonResponse(a2a.failure(None, error.code, str(error)))
+    return await _carry_out(request, said)
 
 
 @api.post("/a2a/v1/messages", **RPC)
@@ -103,7 +94,7 @@ async def send_bare_message(request: CallerRequest) -> HttpResponseBase:
     try:
         said = _json(request)
         if isinstance(said, dict) and "jsonrpc" in said:
-            return await rpc(request)
+            return await _carry_out(request, said)
         return JsonResponse(await _answer(request, _params(MessageParams, said)))
     except Refused as error:
         return JsonResponse({"detail": str(error), "code": "invalid"}, status=422)
@@ -183,14 +174,26 @@ METHODS: dict[str, Callable[[CallerRequest, Call], Awaitable[HttpResponseBase]]]
 }
 
 
+async def _carry_out(request: CallerRequest, said: Any) -> HttpResponseBase:
+    rpc_id: RpcId = None
+    try:
+        call = _call(said)
+        rpc_id = call.id
+        if call.method not in METHODS:
+            raise Refused(a2a.UNKNOWN_METHOD, "Method not found")
+        return await METHODS[call.method](request, call)
+    except Refused as error:
+        return JsonResponse(a2a.failure(rpc_id, error.code, str(error)))
+    except asking.REFUSED as error:
+        return JsonResponse(a2a.failure(rpc_id, a2a.INVALID_PARAMS, str(error)))
+
+
 async def _ask(request: CallerRequest, params: MessageParams) -> Asked:
     try:
         text = params.message.text
     except ValueError as error:
         raise Refused(a2a.INVALID_PARAMS, str(error)) from error
-    session = await database.write(
-        asking.session_for, request.auth, params.message.context_id, default=DEFAULT_SESSION
-    )
+    session = await asking.session_for(request.auth, params.message.context_id)
     return await asking.ask(session, text)
 
 

@@ -16,12 +16,11 @@ from chat.dialects import streams
 from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import Problem
 from chat.wire import agentcore
-from chat.wire.agentcore import AgentCoreEncoder
+from chat.wire.agentcore import DEFAULT_ACTOR, DEFAULT_SESSION, AgentCoreEncoder
 from chat.wire.frames import Frame
 
 #: The agent reads it with each question.
 MOST_CHARACTERS = 8 * 1024
-DEFAULT_SESSION, DEFAULT_ACTOR = "default-session", "default-actor"
 
 
 def _beat() -> Frame:
@@ -145,13 +144,8 @@ async def stream(
 
 
 async def _ask(request: CallerRequest, body: Payload) -> Asked:
-    session_id = body.session_id
-    if body.actor_id != DEFAULT_ACTOR:
-        # What one actor says in a session is not told another one.
-        session_id = f"{session_id or DEFAULT_SESSION}@{body.actor_id}"
-    session = await database.write(
-        asking.session_for, request.auth, session_id, default=DEFAULT_SESSION
-    )
+    session_id = agentcore.session_of_actor(body.session_id, body.actor_id)
+    session = await asking.session_for(request.auth, session_id, default=DEFAULT_SESSION)
     await database.write(sessions.remember, session, body.context)
     return await asking.ask(session, body.prompt)
 

@@ -18,7 +18,6 @@ from chat.wire import ossa
 from chat.wire.ossa import OssaEncoder
 from costs import ledger
 
-DEFAULT_SESSION = "default"
 MOST_SESSIONS = 100
 #: A run that is to be deleted with its session has this long to end.
 STOPPED_WITHIN_S = 5.0
@@ -133,9 +132,7 @@ async def _stream(request: CallerRequest, message: str, session_id: str | None) 
 
 
 async def _ask(request: CallerRequest, message: str, session_id: str | None) -> Asked:
-    session = await database.write(
-        asking.session_for, request.auth, session_id, default=DEFAULT_SESSION
-    )
+    session = await asking.session_for(request.auth, session_id)
     return await asking.ask(session, message)
 
 

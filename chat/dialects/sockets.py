@@ -3,10 +3,8 @@
 import asyncio
 import logging
 from contextlib import aclosing
-from urllib.parse import parse_qs
 
-from chat import asking, database, rate_limit, reading, runs, sessions
-from chat.agent.errors import AgentError
+from chat import asking, database, rate_limit, runs
 from chat.asking import Asked
 from chat.dialects import switches
 from chat.dialects.speech import (
@@ -19,23 +17,10 @@ from chat.dialects.speech import (
     TextSpeech,
 )
 from chat.models import ChatSession
-from chat.principals import Login
-from chat.sockets import INVALID_REQUEST, MAX_WAITING, NOT_ALLOWED, TOO_MANY, Socket
+from chat.sockets import MAX_WAITING, UNKNOWN_SESSION, Socket
 from chat.wire.frames import Encoder, Frame
 
 logger = logging.getLogger(__name__)
-
-#: What the server answers with 404 where no socket is.
-NOTHING_HERE = 4404
-DEFAULT_SESSION = "default"
-REFUSED = (
-    runs.Refused,
-    sessions.UnknownSession,
-    sessions.InvalidSessionId,
-    AgentError,
-    reading.TooManyConnections,
-    rate_limit.TooOften,
-)
 
 
 class DialectConsumer(Socket):
@@ -52,30 +37,14 @@ class DialectConsumer(Socket):
 
     async def connect(self) -> None:
         if not switches.is_on("websocket"):
-            await self.close(NOTHING_HERE)
+            await self.close(UNKNOWN_SESSION)  # before it is accepted: HTTP 404
             return
-        # A browser is shown no close code before the socket was accepted.
-        await self.accept()
-        login = await self.login()
-        if login is None:
-            await self.close(NOT_ALLOWED, "Log in first")
-            return
-        query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        if query.get("format") == ["text"]:
-            self.speech = TextSpeech()
-        try:
-            await self.take_turn(login)
-            await self._begin(login, query.get("session_id", [None])[-1])
-        except sessions.InvalidSessionId as error:
-            await self.close(INVALID_REQUEST, str(error))
-        except (reading.TooManyConnections, rate_limit.TooOften) as error:
-            await self.close(TOO_MANY, str(error))
+        await super().connect()
 
-    async def _begin(self, login: Login, session_id: str | None) -> None:
-        self._login = login
-        self.session = await database.write(
-            asking.session_for, login.principal, session_id, default=DEFAULT_SESSION
-        )
+    async def begin(self) -> None:
+        if self.asked_for("format") == "text":
+            self.speech = TextSpeech()
+        self.session = await asking.session_for(self.principal, self.asked_for("session_id"))
         encoder = self.speech.encoder()
         left = await database.read(asking.join, self.session, encoder)
         await self._say(self.speech.greet(self.session.session_id))
@@ -83,7 +52,6 @@ class DialectConsumer(Socket):
             self._asked.put_nowait((left, encoder))
         self.spawn(self._tell_all())
         self.spawn(self._carry_out_all())
-        self.spawn(self.leave_when_logged_out(login))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not hasattr(self, "session"):
@@ -104,7 +72,7 @@ class DialectConsumer(Socket):
                 await self._carry_out(self.speech.understand(text))
             except Misunderstood as error:
                 await self._refuse_invalid(str(error))
-            except REFUSED as error:
+            except (*asking.REFUSED, rate_limit.TooOften) as error:
                 await self._say(self.speech.refuse(str(error)))
             except database.Unavailable:
                 logger.exception("A message could not be stored")
@@ -115,7 +83,7 @@ class DialectConsumer(Socket):
 
     async def _carry_out(self, wish: Asks | Stops) -> None:
         if isinstance(wish, Asks):
-            await self.take_turn(self._login)
+            await self.take_turn()
             session = await self._session_of(wish)
             asked = await asking.ask(session, wish.text, if_running="interrupt")
             self._asked.put_nowait((asked, wish.encoder))
@@ -127,9 +95,7 @@ class DialectConsumer(Socket):
 
     async def _session_of(self, wish: Asks) -> ChatSession:
         if wish.session_id and wish.session_id != self.session.session_id:
-            self.session = await database.write(
-                asking.session_for, self._login.principal, wish.session_id, default=DEFAULT_SESSION
-            )
+            self.session = await asking.session_for(self.principal, wish.session_id)
         return self.session
 
     async def _tell_all(self) -> None:

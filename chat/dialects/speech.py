@@ -9,7 +9,7 @@ from chat import event_log, strict_json
 from chat.commands import clean_text
 from chat.dialects import switches
 from chat.wire import agentcore, ossa, theo
-from chat.wire.agentcore import FlatEncoder
+from chat.wire.agentcore import DEFAULT_ACTOR, FlatEncoder
 from chat.wire.frames import Encoder, Frame
 from chat.wire.ossa import OssaEncoder
 from chat.wire.text import DONE, TextEncoder
@@ -102,11 +102,14 @@ class AgentCoreSpeech:
         said = _object(text)
         if said.get("type") == "cancel":
             return Stops()
-        session_id = said.get("session_id")
-        if not isinstance(session_id, str | None):
-            raise Misunderstood("session_id is not a text")
-        prompt = _text(said.get("prompt", ""))
-        return Asks(text=prompt, encoder=self._encoder(said), session_id=session_id)
+        session_id, actor_id = said.get("session_id"), said.get("actor_id", DEFAULT_ACTOR)
+        if not isinstance(session_id, str | None) or not isinstance(actor_id, str):
+            raise Misunderstood("session_id or actor_id is not a text")
+        return Asks(
+            text=_text(said.get("prompt", "")),
+            encoder=self._encoder(said),
+            session_id=agentcore.session_of_actor(session_id, actor_id),
+        )
 
     def refuse(self, message: str) -> list[Frame]:
         at = event_log.format_at(timezone.now())

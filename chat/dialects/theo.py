@@ -5,14 +5,13 @@ from typing import Annotated
 from django.http import HttpResponseBase
 from ninja import Query
 
-from chat import asking, database
+from chat import asking
 from chat.commands import MessageText
 from chat.dialects import agentcore, streams
 from chat.dialects.agentcore import Payload
 from chat.rest import CallerRequest, Refusal, api, refuse_foreign_page
 from chat.wire.theo import RETRY_MS, StreamMode, TheoEncoder
 
-DEFAULT_SESSION = "default"
 MANNER = streams.Manner(retry_ms=RETRY_MS)
 
 
@@ -34,8 +33,6 @@ async def stream(
     encoder = TheoEncoder(message_id=message_id, mode=stream_mode)
     if gone_on := await streams.resumed(request, encoder, MANNER):
         return gone_on
-    session = await database.write(
-        asking.session_for, request.auth, session_id, default=DEFAULT_SESSION
-    )
+    session = await asking.session_for(request.auth, session_id)
     asked = await asking.ask(session, command)
     return streams.stream(request, asked, encoder, MANNER)

@@ -9,9 +9,17 @@ from chat.events import Envelope, Event
 from chat.wire.frames import Frame, json_frame
 from chat.wire.story import INTERRUPTED, StoryEncoder, error_type
 
+DEFAULT_SESSION, DEFAULT_ACTOR = "default-session", "default-actor"
 NODE = "chatbot"
 EXCERPT = 200
 Said = tuple[str, dict[str, Any]]
+
+
+def session_of_actor(session_id: str | None, actor_id: str) -> str | None:
+    """Name the session that is meant: what one actor says in it is not told another one."""
+    if actor_id == DEFAULT_ACTOR:
+        return session_id
+    return f"{session_id or DEFAULT_SESSION}@{actor_id}"
 
 
 def heartbeat(at: str) -> Frame:

@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 from django.db import OperationalError
 from django.test import Client
 
-from chat import consumers, principals, reading
+from chat import principals, reading, sockets
 from chat.models import ChatSession
 from chat.principals import Principal
 from tests.chat.test_consumers_refusals import closing, wire_to
@@ -73,7 +73,7 @@ def charlies_cookie(cookie_of):
 
 async def test_WS_18_who_is_not_logged_in_is_told_so(alices_cookie):
     for headers in ((), [(b"cookie", b"sessionid=x")], [(b"cookie", b"\xff=;;;")]):
-        assert await closing("/ws/sessions/alices", headers) == consumers.NOT_ALLOWED == 4401
+        assert await closing("/ws/sessions/alices", headers) == sockets.NOT_ALLOWED == 4401
 
 
 async def test_WS_20_another_s_session_is_like_one_that_does_not_exist(

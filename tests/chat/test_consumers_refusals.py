@@ -5,7 +5,7 @@ import json
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from chat import consumers
+from chat import sockets
 from chat.models import ChatSession, EventRecord, Message
 from project.asgi import application
 
@@ -49,7 +49,7 @@ async def test_a_client_that_goes_on_sending_nonsense_is_cut_off():
         await wire.send_input({"type": "websocket.receive", "text": "{nope"})
         assert json.loads(await wire.receive_from(timeout=2))["code"] == "invalid_json"
     await wire.send_input({"type": "websocket.receive", "text": "{nope"})
-    assert (await wire.receive_output(timeout=2))["code"] == consumers.TOO_MANY == 4429
+    assert (await wire.receive_output(timeout=2))["code"] == sockets.TOO_MANY == 4429
 
 
 async def closing(path="/ws/sessions/mine", headers=(), **scope):
@@ -179,7 +179,7 @@ async def test_a_model_that_cannot_be_used_is_refused():
     ids=lambda text: text[:20],
 )
 async def test_WS_21_an_id_of_no_session_is_closed_as_unknown(session_id):
-    assert await closing(f"/ws/sessions/{session_id}") == consumers.UNKNOWN_SESSION == 4404
+    assert await closing(f"/ws/sessions/{session_id}") == sockets.UNKNOWN_SESSION == 4404
     assert await ChatSession.objects.acount() == 1
 
 
@@ -209,7 +209,7 @@ async def test_WS_26_an_unknown_path_is_refused_without_a_failure(path):
     ids=lambda text: text[:20],
 )
 async def test_WS_30_a_position_that_is_none_is_refused(after):
-    assert await closing(f"/ws/sessions/mine?after={after}") == consumers.INVALID_REQUEST == 4400
+    assert await closing(f"/ws/sessions/mine?after={after}") == sockets.INVALID_REQUEST == 4400
 
 
 async def test_WS_30_a_position_in_bytes_that_are_no_text_is_refused():

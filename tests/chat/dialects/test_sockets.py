@@ -194,6 +194,17 @@ async def test_F55_a_prompt_is_answered_with_flat_events(ringing):
         assert (await socket.frame())["error"] == "Empty message"
 
 
+async def test_F45_an_actor_is_not_told_what_another_one_said(ringing):
+    async with Socket("/stream") as socket:
+        await socket.say(prompt="My name is Alice", session_id="my-session")
+        await socket.until("agent_end")
+        outputs = []
+        for who in ({}, {"actor_id": "user-123"}):
+            await socket.say(prompt="What's my name?", session_id="my-session", **who)
+            outputs.append((await socket.until("agent_end"))[-1]["output"])
+    assert ["Alice" in output for output in outputs] == [True, False]
+
+
 @pytest.mark.parametrize("path", ["/ws/chunks", "/ws?format=text"])
 @pytest.mark.parametrize("is_json", [True, False])
 async def test_F85_text_comes_as_it_is_and_then_DONE(ringing, path, is_json):
