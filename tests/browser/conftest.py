@@ -36,17 +36,14 @@ def provider() -> Iterator[FakeProvider]:
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Product]:
-    made = Product(
+    with Product(
         tmp_path_factory.mktemp("browser") / "data",
         LLM_PROVIDER="openai",
         OPENAI_BASE_URL=provider.base_url,
         OPENAI_MODEL="gpt-4o-mini",
         LLM_MAX_RETRIES="0",
-    )
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    ) as started:
+        yield started
 
 
 @pytest.fixture(scope="package")

@@ -34,11 +34,8 @@ PATIENT_SOCKET = """
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("scripted") / "data", LLM_PROVIDER="scripted")
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("scripted") / "data", LLM_PROVIDER="scripted") as started:
+        yield started
 
 
 @pytest.fixture

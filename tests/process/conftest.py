@@ -37,11 +37,8 @@ def product(
     tmp_path_factory: pytest.TempPathFactory, provider_settings: dict[str, str]
 ) -> Iterator[Product]:
     """The product for tests that leave it as it was."""
-    made = Product(tmp_path_factory.mktemp("shared") / "data", **provider_settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("shared") / "data", **provider_settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="package")

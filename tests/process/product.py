@@ -41,6 +41,16 @@ class Product:
         self._output_path = data_dir.with_name(f"{data_dir.name}.output")
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> "Product":
+        try:
+            return self.start()
+        except BaseException:
+            self.end()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     @property
     def output(self) -> str:
         return self._output_path.read_text(errors="replace")

@@ -35,11 +35,8 @@ def own_product(
     tmp_path_factory: pytest.TempPathFactory, provider_settings: dict[str, str]
 ) -> Iterator[Product]:
     """A product whose web process may be ended."""
-    made = Product(tmp_path_factory.mktemp("drain") / "data", **provider_settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("drain") / "data", **provider_settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,8 @@ def own_product(
 ) -> Iterator[Product]:
     """A product that may be broken."""
     settings = provider_settings | {"LLM_TIMEOUT_S": "10"}
-    made = Product(tmp_path_factory.mktemp("kills") / "data", **settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("kills") / "data", **settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

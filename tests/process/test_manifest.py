@@ -38,11 +38,8 @@ spec:
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("manifest")
     (folder / "agent.ossa.yaml").write_text(MANIFEST)
-    made = Product(folder / "data", AGENT_MANIFEST=str(folder / "agent.ossa.yaml"))
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(folder / "data", AGENT_MANIFEST=str(folder / "agent.ossa.yaml")) as started:
+        yield started
 
 
 def ask(product: Product, path: str, message: str) -> list[dict[str, object]]:
@@ -99,17 +96,13 @@ def test_F24_methods_that_are_switched_off_are_gone(tmp_path: Path) -> None:
     off = MANIFEST.replace("endpoint: /api/stream", "enabled: false")
     path = tmp_path / "agent.ossa.yaml"
     path.write_text(off.replace("endpoint: /chat", "enabled: false"))
-    made = Product(tmp_path / "data", AGENT_MANIFEST=str(path))
-    try:
-        made.start()
+    with Product(tmp_path / "data", AGENT_MANIFEST=str(path)) as made:
         answer = httpx.get(f"{made.url}/chat/stream", params={"message": "Hi"})
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         for place in ("/ws", "/chat/ws"):
             with pytest.raises(InvalidStatus) as refused:
                 connect(made.url.replace("http", "ws", 1) + place)
             assert refused.value.response.status_code == 404
-    finally:
-        made.end()
 
 
 def test_C_2_a_wrong_manifest_is_refused_at_start(tmp_path: Path) -> None:

@@ -35,11 +35,8 @@ LEFT_MB = 10
 def own_product(
     tmp_path_factory: pytest.TempPathFactory, provider_settings: dict[str, str]
 ) -> Iterator[Product]:
-    made = Product(tmp_path_factory.mktemp("many") / "data", **provider_settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("many") / "data", **provider_settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
