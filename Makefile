@@ -7,6 +7,9 @@ DEBUG ?= $(if $(filter-out 127.% localhost ::1,$(HOST)),0,1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests that start processes of their own and wait for them; all others run two at a time.
+SLOW := process or browser or chaos
+
 .PHONY: run test chaos check bench sabotage lock clean
 
 run: $(VENV)/.run
@@ -15,9 +18,10 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.install_browser
 	$(BIN)/python -m tests.install_nginx
-	$(BIN)/python -m tests.matrix
+	$(BIN)/python -m pytest -m "not ($(SLOW))" -n 2
 	$(BIN)/python -m pytest -m database --database=postgresql
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.matrix -m "not ($(SLOW))" -n 2
+	$(BIN)/python -m pytest -m "$(SLOW)"
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos

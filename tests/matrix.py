@@ -1,4 +1,4 @@
-"""Runs the fast tests on every other supported Python that this machine has."""
+"""Runs pytest, with the arguments given, on every other supported Python that this machine has."""
 
 import shutil
 import subprocess
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13")
-FAST = "not process and not browser and not chaos"
 
 
 def interpreters() -> Iterator[tuple[str, str]]:
@@ -38,7 +37,7 @@ def main() -> None:
             check=True,
         )
         subprocess.run(
-            [f"{environment}/bin/python", "-m", "pytest", "-m", FAST, "-p", "no:cacheprovider"],
+            [f"{environment}/bin/python", "-m", "pytest", "-p", "no:cacheprovider", *sys.argv[1:]],
             check=True,
         )
 
