@@ -179,5 +179,7 @@ def _wrong_in_costs(run_id: uuid.UUID, log: Sequence[Envelope]) -> Found:
     ended = [e.event for e in log if e.type == "model_call.finished"]
     told = {e.call_id: e.usage for e in ended if isinstance(e, events.ModelCallFinished)}
     calls = ModelCall.objects.filter(run_id=run_id).exclude(status=ModelCall.Status.ABANDONED)
+    # What a provider told later than the events is in the ledger alone.
+    told |= {str(c.pk): c.usage_by_class for c in calls if "reconciled" in c.flags}
     if told != {str(call.pk): call.usage_by_class for call in calls}:
         yield "M5", "the usage that was told is not the one that was charged"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from chat import database, endings, events, leases, parts, sessions
 from chat.agent import agent, catalog, pieces
@@ -28,6 +27,7 @@ from chat.metering import Meter
 from chat.models import Run
 from costs import ledger
 from costs.ledger import Payer
+from costs.tariffs import Tariff
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Execution:
             self._stop = prepared.cancelled
             await self._stopped(prepared.cancelled)
             return
-        self._meter = self._make_meter(prepared.carried)
+        self._meter = self._make_meter(prepared)
         if self.claim.place.attempt > 1:
             self.buffer.add(events.AttemptStarted(replaces=self.claim.place.attempt - 1))
         self.buffer.add(events.RunStarted(model=self.claim.model))
@@ -110,7 +110,7 @@ class Execution:
         reason = _STOP_REASONS.get(self._meter.finish_reason, "stop")
         await self._end(events.RunFinished(stop_reason=reason), stop_reason=reason)
 
-    def _make_meter(self, carried: ledger.Total) -> Meter:
+    def _make_meter(self, prepared: "_Prepared") -> Meter:
         provider, name = catalog.resolve(self.claim.model)
         place = self.claim.place
         return Meter(
@@ -123,8 +123,8 @@ class Execution:
             ),
             provider=provider.name,
             model=name,
-            price=provider.price(name, timezone.now()),
-            carried=carried,
+            tariff=prepared.tariff,
+            carried=prepared.carried,
         )
 
     def _events(self, piece: Piece) -> Iterator[Event]:
@@ -285,6 +285,7 @@ class _Prepared:
     turns: list[Turn]
     context: dict[str, Any]
     carried: ledger.Total
+    tariff: Tariff
     cancelled: CancelReason | None
 
 
@@ -300,5 +301,6 @@ def _prepare(claim: Claim) -> _Prepared:
         turns=turns,
         context=run.session.context,
         carried=carried,
+        tariff=catalog.tariff(claim.model.partition(":")[0]),
         cancelled=run.requested_cancel,
     )

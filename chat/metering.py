@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from chat import events
 from chat.committer import RunBuffer, Write
-from costs import ledger, money, tokens
+from costs import ledger, lines, money, pricing, tokens
 from costs import usage as usages
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.pricing import Price
+from costs.tariffs import Tariff
 from costs.usage import Usage
 
 KEEP_EVERY_S = 2.0
@@ -34,7 +35,9 @@ class EndedCall:
     event: events.ModelCallFinished
     write: Write
     usage: Usage
+    #: What of it has a price; None when nothing has.
     amount_pico: int | None
+    is_priced: bool
     finish_reason: str
 
 
@@ -46,13 +49,13 @@ class Meter:
     payer: Payer
     provider: str
     model: str
-    price: Price | None
+    tariff: Tariff
     #: What earlier attempts cost: it was billed, so it stays in the run's total.
     carried: ledger.Total = ledger.NOTHING
     #: Why the last call ended, in the provider's words: stop, length, content_filter ...
     finish_reason: str = ""
     _settled: Usage = field(default_factory=Usage)
-    _settled_pico: int = 0
+    _settled_pico: int | None = None
     _is_estimated: bool = False
     _unpriced_calls: int = 0
     _open: "CallMeter | None" = None
@@ -75,7 +78,7 @@ class Meter:
                 payer=self.payer,
                 provider=self.provider,
                 model=self.model,
-                price=self.price,
+                price=call.price,
                 prompt=call.usage,
                 started_at=call.started_at,
             ),
@@ -121,18 +124,23 @@ class Meter:
         for call in ended:
             self._open = None
             self._settled += call.usage
-            self._settled_pico += call.amount_pico or 0
+            self._settled_pico = _sum(self._settled_pico, call.amount_pico)
             self._is_estimated |= call.event.is_estimated
-            self._unpriced_calls += call.usage.total_tokens > 0 and call.amount_pico is None
+            self._unpriced_calls += not call.is_priced
             self.finish_reason = call.finish_reason
             self.buffer.add(call.event, call.write)
             self.buffer.add(self.total())
 
     def _amount_pico(self) -> int | None:
         opened = self._open.amount_pico if self._open else None
-        if self.price is None and self.carried.amount_pico is None:
-            return None
-        return self._settled_pico + (opened or 0) + (self.carried.amount_pico or 0)
+        return _sum(_sum(self._settled_pico, opened), self.carried.amount_pico)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    """Add amounts; what is not known adds nothing, and nothing known stays unknown."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,7 +153,13 @@ class CallMeter:
     started_at: datetime = field(default_factory=timezone.now)
     first_token_at: datetime | None = None
     served_model: str = ""
+    #: What the provider says that it served: priority, flex, batch ...
+    service_tier: str = ""
+    #: What the provider says that it charges, in whole pico-USD.
+    stated_pico: int | None = None
     provider_request_id: str = ""
+    #: The price of what was asked for, for as long as nothing else is known.
+    price: Price | None = None
     #: What the provider said it will say at the end: stop, length, tool_calls ...
     finish_reason: str = ""
     _raw: dict[str, Any] = field(default_factory=dict)
@@ -158,9 +172,10 @@ class CallMeter:
     _output_rate: int | None = None
 
     def __post_init__(self) -> None:
-        price = self.meter.price
+        self.price = price = self.meter.tariff.price(self.meter.model, at=self.started_at)
         if price:
-            self._prompt_pico = price.total_pico(Usage(input=self.prompt_tokens)) or 0
+            prompt = lines.of({"input": self.prompt_tokens}, price)
+            self._prompt_pico = lines.known_pico(prompt) or 0
             self._output_rate = price.rate_pico("output", prompt_tokens=self.prompt_tokens)
 
     @property
@@ -205,8 +220,10 @@ class CallMeter:
             return
         self._is_closed = True
         usage, source, flags = self._final_usage(status)
-        price = self.meter.price
-        amount = price.total_pico(usage) if price and usage else None
+        price = self._price_served()
+        if price and price.service_tier != pricing.tier_of(self.service_tier):
+            flags += ("tier_not_priced",)
+        charged = lines.of(usage.by_class(), price, stated_pico=self.stated_pico) if usage else []
         is_estimated = usage is not None and source != ModelCall.UsageSource.PROVIDER
         result = CallResult(
             call_id=self.call_id,
@@ -214,6 +231,9 @@ class CallMeter:
             usage=usage,
             usage_source=source,
             usage_raw=self._raw,
+            price=price,
+            service_tier=self.service_tier,
+            stated_pico=self.stated_pico,
             served_model=self.served_model,
             provider_request_id=self.provider_request_id,
             error_code=error_code,
@@ -227,7 +247,7 @@ class CallMeter:
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
             usage=usage.by_class() if usage else {},
-            cost=money.plain_or_none(amount),
+            cost=money.plain_or_none(lines.total_pico(charged)) if usage else None,
             is_estimated=is_estimated,
         )
         self.meter.end(
@@ -235,10 +255,15 @@ class CallMeter:
                 event=finished,
                 write=lambda _: ledger.close_call(result),
                 usage=usage or Usage(),
-                amount_pico=amount,
+                amount_pico=lines.known_pico(charged) if usage or not price else 0,
+                is_priced=lines.total_pico(charged) is not None,
                 finish_reason=self.finish_reason,
             )
         )
+
+    def _price_served(self) -> Price | None:
+        model = self.served_model or self.meter.model
+        return self.meter.tariff.price(model, at=self.started_at, service_tier=self.service_tier)
 
     def _final_usage(
         self, status: ModelCall.Status

@@ -14,14 +14,11 @@ from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from costs import money
-from costs.models import CostReset, LedgerEntry, ModelCall, PriceSnapshot
+from costs import money, posting, pricing
+from costs.models import CostReset, LedgerEntry, ModelCall
+from costs.posting import STANDS
 from costs.pricing import Price
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
-
-
-class ConflictingCharge(Exception):
-    """An entry with this key exists and says something else: two writers charged one call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +40,11 @@ class CallResult:
     usage: Usage | None
     usage_source: ModelCall.UsageSource
     usage_raw: dict[str, Any]
+    #: The price of what was served, or None when it is not known.
+    price: Price | None
+    service_tier: str = ""
+    #: What the provider says that it charges, in whole 1e-12 USD.
+    stated_pico: int | None = None
     served_model: str = ""
     provider_request_id: str = ""
     error_code: str = ""
@@ -88,7 +90,7 @@ def open_call(
         owner_key=payer.owner_key,
         provider=provider,
         requested_model=model,
-        price=_snapshot(price) if price else None,
+        price=posting.snapshot(price) if price else None,
         usage_source=ModelCall.UsageSource.ESTIMATED,
         usage_by_class=prompt.by_class(),
         prompt_tokens=prompt.prompt_tokens,
@@ -108,28 +110,52 @@ def keep_usage(*, call_id: uuid.UUID, usage: Usage, first_token_at: datetime | N
 
 
 def close_call(result: CallResult) -> None:
-    """Close a call and charge it. A call that is closed already stays as it is."""
-    call = _locked(result.call_id)
-    if call.status != ModelCall.Status.OPEN:
-        return
+    """Close a call and charge it.
+
+    A call that is closed already stays as it is, unless it was charged by an estimate and this is
+    the provider's count: then the estimate is reversed and what is true is posted.
+    """
+    call = locked(result.call_id)
+    if call.status == ModelCall.Status.OPEN:
+        call.status = result.status
+        call.error_code = result.error_code
+        call.flags = list(result.flags)
+        call.first_token_at = result.first_token_at
+        call.ended_at = result.ended_at
+        _take_usage(call, result)
+        posting.charge(call)
+    elif _is_truth(call, result):
+        call.flags = [*result.flags, "reconciled"]
+        _take_usage(call, result)
+        posting.correct(call)
+
+
+def _is_truth(call: ModelCall, result: CallResult) -> bool:
+    counted = ModelCall.UsageSource.PROVIDER
+    return result.usage_source == counted and call.usage_source != counted
+
+
+def _take_usage(call: ModelCall, result: CallResult) -> None:
     usage = result.usage or Usage()
-    call.status = result.status
     call.usage_source = result.usage_source
     call.usage_raw = result.usage_raw
     call.usage_by_class = usage.by_class()
     call.prompt_tokens = usage.prompt_tokens
     call.completion_tokens = usage.completion_tokens
     call.served_model = result.served_model[:160]
+    call.service_tier = result.service_tier[:20]
     call.provider_request_id = result.provider_request_id[:160]
-    call.error_code = result.error_code
-    call.flags = list(result.flags)
-    call.first_token_at = result.first_token_at
-    call.ended_at = result.ended_at
+    call.stated_pico = result.stated_pico
+    price = result.price
+    if result.stated_pico is not None:
+        model = result.served_model or call.requested_model
+        price = pricing.stated(price, provider=call.provider, model=model)
+    call.price = posting.snapshot(price) if price else None
     call.save(force_update=True)
-    _charge(call, usage=usage)
 
 
-def _locked(call_id: uuid.UUID) -> ModelCall:
+def locked(call_id: uuid.UUID) -> ModelCall:
+    """A call whose entries nobody else writes until the end of the transaction."""
     return ModelCall.objects.select_for_update(of=("self",)).select_related("price").get(id=call_id)
 
 
@@ -152,54 +178,7 @@ def abandon_calls(*, run_id: uuid.UUID, shown: Callable[[], int]) -> None:
         call.completion_tokens = usage.completion_tokens
         call.ended_at = timezone.now()
         call.save(force_update=True)
-        _charge(call, usage=usage)
-
-
-def _charge(call: ModelCall, *, usage: Usage) -> None:
-    price = Price.from_snapshot(call.price) if call.price else None
-    for token_class, quantity in usage.by_class().items():
-        rate = None
-        if price:
-            rate = price.rate_pico(token_class, prompt_tokens=usage.prompt_tokens)
-        _insert(call, token_class=token_class, quantity=quantity, rate=rate)
-
-
-def _insert(call: ModelCall, *, token_class: str, quantity: int, rate: int | None) -> None:
-    amount = None if rate is None else money.amount_pico(quantity=quantity, rate_pico_per_m=rate)
-    wanted = {
-        "call_id": call.id,
-        "run_id": call.run_id,
-        "session_key": call.session_key,
-        "owner_key": call.owner_key,
-        "kind": LedgerEntry.Kind.UNPRICED if amount is None else LedgerEntry.Kind.CHARGE,
-        "token_class": token_class,
-        "quantity": quantity,
-        "rate_pico_per_m": rate,
-        "amount_pico": amount,
-        "currency": call.price.currency if call.price else "USD",
-        "is_estimate": call.usage_source != ModelCall.UsageSource.PROVIDER,
-        "price": None if amount is None else call.price,
-        "call_started_at": call.started_at,
-    }
-    key = f"call:{call.id}:final:{token_class}"
-    entry, created = LedgerEntry.objects.get_or_create(idempotency_key=key, defaults=wanted)
-    if not created and (entry.quantity, entry.amount_pico) != (quantity, amount):
-        raise ConflictingCharge(f"{key} is charged already with another amount")
-
-
-def _snapshot(price: Price) -> PriceSnapshot:
-    with transaction.atomic():
-        found, _ = PriceSnapshot.objects.get_or_create(
-            digest=price.digest,
-            defaults={
-                "source": price.source,
-                "provider": price.provider,
-                "model": price.model,
-                "currency": price.currency,
-                "rates": price.as_json()["rates"],
-            },
-        )
-    return found
+        posting.charge(call)
 
 
 def total_of_run(run_id: uuid.UUID) -> Total:
@@ -225,13 +204,14 @@ def total_of_owner(owner_key: str, *, session_key: str | None = None) -> Total:
         entries = entries.filter(session_key=session_key)
     reset = CostReset.objects.filter(owner_key=owner_key).order_by("-at", "-pk").first()
     if reset:
-        entries = entries.filter(recorded_at__gt=reset.at)
+        # By the call's start: what corrects an entry later belongs where the entry does.
+        entries = entries.filter(call_started_at__gt=reset.at)
     found = entries.aggregate(
         amount=Sum("amount_pico"),
         prompt=Sum("quantity", filter=Q(token_class__in=PROMPT_CLASSES)),
         completion=Sum("quantity", filter=Q(token_class__in=COMPLETION_CLASSES)),
-        estimates=Count("id", filter=Q(is_estimate=True)),
-        unpriced=Count("call_id", filter=Q(kind="unpriced"), distinct=True),
+        estimates=Count("id", filter=Q(is_estimate=True) & STANDS),
+        unpriced=Count("call_id", filter=Q(kind="unpriced") & STANDS, distinct=True),
     )
     return Total(
         amount_pico=found["amount"],
@@ -244,7 +224,8 @@ def total_of_owner(owner_key: str, *, session_key: str | None = None) -> Total:
 
 def reset(owner_key: str) -> None:
     """Let the owner's totals begin anew; what was charged stays where it is."""
-    CostReset.objects.create(owner_key=owner_key)
+    # By this process's clock, as the calls are: the database's may have another precision.
+    CostReset.objects.create(owner_key=owner_key, at=timezone.now())
 
 
 def last_model(owner_key: str) -> str | None:
@@ -278,7 +259,7 @@ def _totals(field: str, where: Q) -> dict[Any, Total]:
         .values(field)
         .annotate(
             amount=Sum("amount_pico"),
-            unpriced=Count("call_id", filter=Q(kind="unpriced"), distinct=True),
+            unpriced=Count("call_id", filter=Q(kind="unpriced") & STANDS, distinct=True),
         )
     )
     amounts = {row[field]: row for row in money_rows}

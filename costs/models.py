@@ -4,11 +4,14 @@ Nothing here points at a user or a chat session by foreign key: the ledger outli
 """
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from costs.rates import validate_rates
 
 
 class WrittenOnce(Exception):
@@ -21,6 +24,12 @@ class WrittenOnceQuerySet(models.QuerySet[Any]):
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise WrittenOnce(f"{self.model.__name__} rows are never changed")
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        # SQLite ignores a broken CHECK together with a conflict: the row would be lost in silence.
+        if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
+            raise WrittenOnce(f"{self.model.__name__} rows may not give way to others")
+        return super().bulk_create(objs, *args, **kwargs)
 
     def delete(self) -> NoReturn:
         raise WrittenOnce(f"{self.model.__name__} rows are never deleted")
@@ -51,6 +60,7 @@ class PriceSnapshot(WrittenOnceModel):
     source = models.CharField(max_length=60)
     provider = models.CharField(max_length=40)
     model = models.CharField(max_length=160)
+    service_tier = models.CharField(max_length=20, blank=True, default="")
     currency = models.CharField(max_length=3, default="USD")
     rates = models.JSONField()
     recorded_at = models.DateTimeField(db_default=Now())
@@ -60,6 +70,46 @@ class PriceSnapshot(WrittenOnceModel):
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.model} ({self.source})"
+
+
+class PriceOverride(WrittenOnceModel):
+    """A price of our own, which goes before the list. A later row supersedes an earlier one."""
+
+    provider = models.CharField(max_length=40, help_text="As in openai:gpt-4o; before the colon.")
+    model_pattern = models.CharField(
+        max_length=160,
+        help_text="The model's name, or a pattern: * is any text. The most exact pattern counts.",
+    )
+    service_tier = models.CharField(
+        max_length=20, blank=True, default="", help_text="Empty is the standard one."
+    )
+    valid_from = models.DateTimeField(
+        help_text="UTC. Of rows with the same pattern the latest that has begun counts; of the "
+        "same time, the one that was added last."
+    )
+    rates = models.JSONField(
+        blank=True,
+        default=dict,
+        validators=[validate_rates],
+        help_text='USD per million tokens as text: {"input": "0.15", "output": "0.60"}; for '
+        'web_search, per thousand. By prompt size: {"input": {"0": "1.25", "200000": "2.50"}}. '
+        "A class that is left out is unpriced, but reasoning costs as output. Empty: the list "
+        "price counts again.",
+    )
+    note = models.CharField(max_length=200, blank=True, default="")
+    created_by = models.CharField(max_length=150, blank=True, default="", editable=False)
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        base_manager_name = "objects"
+        indexes = [models.Index(fields=["provider", "valid_from"], name="price_override_provider")]
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model_pattern} from {self.valid_from:%Y-%m-%d}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        validate_rates(self.rates)
+        super().save(*args, **kwargs)
 
 
 class ModelCall(models.Model):
@@ -87,6 +137,10 @@ class ModelCall(models.Model):
     requested_model = models.CharField(max_length=160)
     served_model = models.CharField(max_length=160, blank=True)
     provider_request_id = models.CharField(max_length=160, blank=True)
+    #: What the provider says that it served: priority, flex, batch ...; empty is its standard.
+    service_tier = models.CharField(max_length=20, blank=True, default="")
+    #: What the provider says that it charges, in whole 1e-12 USD.
+    stated_pico = models.BigIntegerField(null=True, blank=True)
     #: The price that held when the request was sent; NULL when it was not known.
     price = models.ForeignKey(PriceSnapshot, models.PROTECT, null=True, blank=True)
     status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
@@ -143,7 +197,7 @@ class LedgerEntry(WrittenOnceModel):
     currency = models.CharField(max_length=3, default="USD")
     is_estimate = models.BooleanField(default=False)
     price = models.ForeignKey(PriceSnapshot, models.PROTECT, null=True)
-    reverses = models.OneToOneField("self", models.PROTECT, null=True)
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversed_by")
     call_started_at = models.DateTimeField()
     recorded_at = models.DateTimeField(db_default=Now())
 
@@ -153,18 +207,24 @@ class LedgerEntry(WrittenOnceModel):
         constraints = [
             models.CheckConstraint(
                 name="ledger_charge_is_priced",
-                condition=~Q(kind="charge")
+                condition=~Q(kind__in=["charge", "adjustment"])
                 | Q(quantity__gte=0, amount_pico__gte=0, price__isnull=False),
             ),
             models.CheckConstraint(
                 name="ledger_unpriced_has_no_amount",
+                # The reversal of what had no price has no amount either.
                 condition=Q(kind="unpriced", amount_pico__isnull=True)
+                | Q(kind="reversal")
                 | (~Q(kind="unpriced") & Q(amount_pico__isnull=False)),
             ),
             models.CheckConstraint(
                 name="ledger_reversal_names_entry",
                 condition=Q(kind="reversal", reverses__isnull=False)
                 | (~Q(kind="reversal") & Q(reverses__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="ledger_kind_is_known",
+                condition=Q(kind__in=["charge", "reversal", "adjustment", "unpriced"]),
             ),
         ]
         indexes = [

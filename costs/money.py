@@ -1,9 +1,11 @@
 """Money as whole pico-dollars (1e-12 USD): the only place that rounds and prints it."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 PICO = 10**12
 TOKENS_PER_RATE = 10**6
+#: What a 64-bit integer holds, and a million times what a million tokens cost anywhere.
+LARGEST_USD = 9_000_000
 
 
 def amount_pico(*, quantity: int, rate_pico_per_m: int) -> int:
@@ -14,14 +16,14 @@ def amount_pico(*, quantity: int, rate_pico_per_m: int) -> int:
     return whole
 
 
-def rate_pico(usd_per_million: Decimal) -> int:
-    """Turn a list price in USD per million tokens into pico-dollars per million.
+def pico(usd: Decimal) -> int:
+    """Turn dollars into whole pico-dollars, half rounded to even.
 
-    Raises ValueError for a price below zero or finer than a pico-dollar can say.
+    Raises ValueError for what is no amount: below zero, not finite, or beyond the database's range.
     """
-    if not usd_per_million.is_finite() or usd_per_million < 0:
-        raise ValueError(f"{usd_per_million!r} is no price")
-    return int((usd_per_million * PICO).to_integral_value())
+    if not usd.is_finite() or not 0 <= usd <= LARGEST_USD:
+        raise ValueError(f"{usd} is no amount of USD")
+    return int((usd * PICO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def plain(pico: int) -> str:

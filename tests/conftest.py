@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -10,7 +11,7 @@ from chat import database, sessions
 from chat.models import ChatSession
 from chat.principals import Principal
 from chat.worker import Worker
-from tests import valkey
+from tests import ledger_guard, valkey
 from tests.valkey import Valkey
 
 
@@ -52,6 +53,21 @@ def redis(valkey_server: Valkey) -> Valkey:
     """The running valkey; a test that kills it need not start it again."""
     valkey_server.ensure_running()
     return valkey_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_what_is_written_once(django_db_setup: None) -> Iterator[None]:
+    """Between tests, tables are emptied whose rows the database lets nobody delete."""
+    operations = type(connection.ops)
+    flush = operations.execute_sql_flush
+
+    def unguarded_flush(*args: Any, **kwargs: Any) -> None:
+        with ledger_guard.off():
+            flush(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "execute_sql_flush", unguarded_flush)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

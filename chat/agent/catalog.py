@@ -9,8 +9,9 @@ from django.utils import timezone
 from chat.agent.errors import AgentError
 from chat.agent.providers import PROVIDERS
 from chat.agent.providers.contract import Provider
-from costs import money
+from costs import money, pricing, tariffs
 from costs.pricing import Price
+from costs.tariffs import Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Offer:
 
 
 def offers() -> list[Offer]:
-    """The models that can be used now, the default first."""
+    """The models that can be used now, the default first. Reads the database."""
     default = default_model()
     found = [_offer(p, name) for p in PROVIDERS.values() if p.is_available() for name in p.models()]
     return sorted(found, key=lambda offer: offer.model != default)
@@ -66,8 +67,22 @@ def price_of(model: str, *, at: datetime) -> Price | None:
     return provider.price(name, at)
 
 
+def tariff(provider_name: str) -> Tariff:
+    """The prices of a provider, also of one that cannot be used here. Reads the database."""
+    known = PROVIDERS.get(provider_name)
+
+    def listed(model: str, at: datetime) -> Price | None:
+        return pricing.list_price(provider=provider_name, model=model, at=at)
+
+    return Tariff(
+        provider=provider_name,
+        listed=known.price if known else listed,
+        overrides=tariffs.overrides_of(provider_name),
+    )
+
+
 def _offer(provider: Provider, name: str) -> Offer:
-    price = provider.price(name, timezone.now())
+    price = tariff(provider.name).price(name, at=timezone.now())
     return Offer(
         model=f"{provider.name}:{name}",
         provider=provider.name,

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from chat import audit
 from chat.models import ChatSession, EventRecord, Message, Run
+from costs import audit as costs_audit
 from costs.models import ModelCall
-from tests import driving
+from tests import driving, ledger_guard
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 def answered(worker, session, monkeypatch):
     """A session with an answer of each kind of part."""
     monkeypatch.setattr(audit, "CHECK_AGAIN_AFTER_S", 0)
+    monkeypatch.setattr(costs_audit, "CHECK_AGAIN_AFTER_S", 0)
     worker.execute(driving.send(session, "What is 12.5% of 3,480?").run_id)
     return session
 
@@ -35,8 +37,8 @@ def run_audit():
 
 
 def execute(statement, *parameters):
-    """Change what no code of ours would change."""
-    with connection.cursor() as cursor:
+    """Change what no code of ours would change, and the database would refuse."""
+    with ledger_guard.off(), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
 
 

@@ -6,8 +6,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from costs import audit, ledger, pricing
-from costs.ledger import CallResult, ConflictingCharge, Payer
+from costs.ledger import CallResult, Payer
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot, WrittenOnce
+from costs.posting import ConflictingCharge
 from costs.usage import Usage
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -33,12 +34,16 @@ def open_call(payer, *, price=PRICE):
     return call_id
 
 
-def close_call(call_id, usage, *, source=ModelCall.UsageSource.PROVIDER, status="complete"):
+def close_call(
+    call_id, usage, *, source=ModelCall.UsageSource.PROVIDER, status="complete", price=PRICE, **more
+):
     ledger.close_call(
         CallResult(
             call_id=call_id,
             status=ModelCall.Status(status),
             usage=usage,
+            price=price,
+            **more,
             usage_source=source,
             usage_raw={},
             ended_at=timezone.now(),
@@ -75,7 +80,7 @@ def test_another_amount_under_the_same_key_is_an_alarm(payer):
 
 
 def test_without_a_price_the_amount_is_unknown_and_never_zero(payer):
-    close_call(open_call(payer, price=None), Usage(input=10, output=1))
+    close_call(open_call(payer, price=None), Usage(input=10, output=1), price=None)
     total = ledger.total_of_run(payer.run_id)
     assert total.amount is None
     assert total.unpriced_calls == 1
@@ -84,7 +89,7 @@ def test_without_a_price_the_amount_is_unknown_and_never_zero(payer):
 
 def test_a_priced_and_an_unpriced_call_give_what_is_known(payer):
     close_call(open_call(payer), Usage(input=10))
-    close_call(open_call(payer, price=None), Usage(input=10))
+    close_call(open_call(payer, price=None), Usage(input=10), price=None)
     total = ledger.total_of_run(payer.run_id)
     assert (total.amount, total.unpriced_calls) == ("0.00001", 1)
 

@@ -18,7 +18,7 @@ from costs import money
     ],
 )
 def test_an_amount_is_quantity_times_rate(quantity, usd_per_million, expected):
-    rate = money.rate_pico(Decimal(usd_per_million))
+    rate = money.pico(Decimal(usd_per_million))
     assert money.amount_pico(quantity=quantity, rate_pico_per_m=rate) == expected
 
 
@@ -61,5 +61,5 @@ def test_an_unknown_amount_stays_unknown():
 
 @pytest.mark.parametrize("price", ["-1", "NaN", "Infinity"])
 def test_C_7_what_is_no_price_is_refused(price):
-    with pytest.raises(ValueError, match="no price"):
-        money.rate_pico(Decimal(price))
+    with pytest.raises(ValueError, match="no amount"):
+        money.pico(Decimal(price))

@@ -2,10 +2,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from costs import pricing
+from costs import lines, pricing
 from costs.usage import Usage
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def total(price, usage):
+    return lines.total_pico(lines.of(usage.by_class(), price))
 
 
 def test_a_list_price_has_a_rate_for_each_class():
@@ -19,7 +23,7 @@ def test_a_list_price_has_a_rate_for_each_class():
 def test_a_call_is_charged_class_by_class():
     price = pricing.list_price(provider="openai", model="gpt-4o-mini", at=NOW)
     usage = Usage(input=36, cache_read=64, output=10)
-    assert price.total_pico(usage) == 36 * 150_000 + 64 * 75_000 + 10 * 600_000
+    assert total(price, usage) == 36 * 150_000 + 64 * 75_000 + 10 * 600_000
 
 
 def test_C_7_an_unknown_model_has_no_price_and_not_a_price_of_zero():
@@ -36,7 +40,7 @@ def test_a_class_without_a_rate_makes_the_whole_call_unpriced():
     price = pricing.Price(
         source="test", provider="p", model="m", currency="USD", rates={"input": ((-1, 5),)}
     )
-    assert price.total_pico(Usage(input=1, output=1)) is None
+    assert total(price, Usage(input=1, output=1)) is None
 
 
 def test_the_same_price_has_the_same_digest():
@@ -50,4 +54,4 @@ def test_the_same_price_has_the_same_digest():
 
 def test_a_price_of_zero_is_known_and_costs_nothing():
     price = pricing.flat_price(source="local", provider="local", model="m", input="0", output="0")
-    assert price.total_pico(Usage(input=10, output=10)) == 0
+    assert total(price, Usage(input=10, output=10)) == 0
