@@ -213,6 +213,7 @@ class CallMeter:
     def provider_usage(self, raw: dict[str, Any]) -> None:
         """Take the provider's own count; it is cumulative, so the newest says all."""
         self._raw = usages.fold(self._raw, raw)
+        self.stated_pico = pricing.stated_pico(self._raw)
 
     def close(self, status: ModelCall.Status, *, error_code: str = "") -> None:
         """End the call and charge it. Does not wait: the task may be being cancelled."""

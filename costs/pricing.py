@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from costs import rates
+from costs import money, rates
 from costs.models import PriceSnapshot
 from costs.rates import Steps
 from costs.usage import PROMPT_CLASSES
@@ -119,6 +119,21 @@ def tier_of(named: str) -> str:
 def prompt_tokens(by_class: Mapping[str, int]) -> int:
     """The size of a prompt, which decides what step of a price it reaches."""
     return sum(by_class.get(name, 0) for name in PROMPT_CLASSES)
+
+
+def stated_pico(raw_usage: Mapping[str, Any]) -> int | None:
+    """What a provider says in its usage object that it charges, or None.
+
+    OpenRouter's `cost` is in USD: https://openrouter.ai/docs/use-cases/usage-accounting
+    """
+    cost = raw_usage.get("cost")
+    if isinstance(cost, bool) or not isinstance(cost, int | float):
+        return None
+    try:
+        # The shortest text of a float is what the provider wrote.
+        return money.pico(Decimal(repr(cost)))
+    except ValueError:
+        return None
 
 
 def stated(price: Price | None, *, provider: str, model: str) -> Price:

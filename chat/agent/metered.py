@@ -160,6 +160,7 @@ def _count(call: CallMeter, chunk: ChatGenerationChunk) -> None:
     info = chunk.generation_info or {}
     call.finish_reason = info.get("finish_reason") or call.finish_reason
     call.served_model = info.get("model_name") or call.served_model
+    call.service_tier = info.get("service_tier") or call.service_tier
     call.provider_request_id = metadata.get("id") or call.provider_request_id
     call.output(_new_text(chunk))
 
