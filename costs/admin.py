@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from costs import money
-from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+from costs import money, posting, repricing
+from costs.models import LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
 
 SEARCH_CHARACTERS = 200
 
@@ -44,12 +44,29 @@ class ReadOnlyAdmin(AnyModelAdmin):
         return super().get_search_results(request, queryset, searched)
 
 
+class PricedFilter(admin.SimpleListFilter):
+    """Calls that are in no sum, because some of what they used has no price."""
+
+    title = "price"
+    parameter_name = "price"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        return [("unpriced", "unpriced")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "unpriced":
+            return queryset.filter(pk__in=repricing.unpriced_calls().values("pk"))
+        return queryset
+
+
 @admin.register(ModelCall)
 class ModelCallAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "provider",
         "requested_model",
+        "served_model",
+        "service_tier",
         "status",
         "usage_source",
         "prompt_tokens",
@@ -57,15 +74,18 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "cost",
         "started_at",
     )
-    list_filter = ("status", "usage_source", "provider")
+    list_filter = (PricedFilter, "status", "usage_source", "provider")
     search_fields = ("=id", "=run_id", "=session_key", "=owner_key", "=provider_request_id")
     ordering = ("-started_at",)
     readonly_fields = ("cost", "charges")
 
     @admin.display(description="cost in USD")
     def cost(self, call: ModelCall) -> str:
-        amounts = LedgerEntry.objects.filter(call_id=call.pk).values_list("amount_pico", flat=True)
+        entries = LedgerEntry.objects.filter(posting.STANDS, call_id=call.pk)
+        amounts = list(entries.values_list("amount_pico", flat=True))
         known = [amount for amount in amounts if amount is not None]
+        if len(known) < len(amounts):
+            return f"{money.plain(sum(known))} and unpriced" if known else "unpriced"
         return money.plain(sum(known)) if known else "–"
 
     def charges(self, call: ModelCall) -> SafeString:
@@ -101,7 +121,32 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(PriceSnapshot)
 class PriceSnapshotAdmin(ReadOnlyAdmin):
-    list_display = ("provider", "model", "source", "currency", "recorded_at")
+    list_display = ("provider", "model", "service_tier", "source", "currency", "recorded_at")
     list_filter = ("provider", "source")
     search_fields = ("model", "=digest")
     ordering = ("-id",)
+
+
+@admin.register(PriceOverride)
+class PriceOverrideAdmin(ReadOnlyAdmin):
+    """Prices of our own. They are added; a later one supersedes an earlier one."""
+
+    list_display = (
+        "provider",
+        "model_pattern",
+        "service_tier",
+        "valid_from",
+        "rates",
+        "created_by",
+    )
+    list_filter = ("provider",)
+    search_fields = ("model_pattern", "note")
+    ordering = ("-valid_from", "-id")
+    readonly_fields = ("created_by", "recorded_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super(ReadOnlyAdmin, self).has_add_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.created_by = request.user.get_username()
+        super().save_model(request, obj, form, change)

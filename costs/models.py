@@ -233,6 +233,7 @@ class LedgerEntry(WrittenOnceModel):
             models.Index(fields=["session_key", "call_started_at"], name="ledger_session"),
             models.Index(fields=["owner_key", "call_started_at"], name="ledger_owner"),
             models.Index(fields=["call_started_at"], name="ledger_time"),
+            models.Index(fields=["call_id"], name="ledger_unpriced", condition=Q(kind="unpriced")),
         ]
 
     def __str__(self) -> str:

@@ -145,4 +145,10 @@ class Migration(migrations.Migration):
             model_name="priceoverride",
             index=models.Index(fields=["provider", "valid_from"], name="price_override_provider"),
         ),
+        migrations.AddIndex(
+            model_name="ledgerentry",
+            index=models.Index(
+                condition=models.Q(("kind", "unpriced")), fields=["call_id"], name="ledger_unpriced"
+            ),
+        ),
     ]
