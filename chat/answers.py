@@ -1,9 +1,13 @@
 """Domain objects as the REST API shows them. All functions here read the database."""
 
+from collections.abc import Iterable, Sequence
+
 from chat.agent import catalog
 from chat.models import ChatSession, Run
 from chat.schemas import (
     CallOut,
+    CostComparison,
+    ModelCost,
     ModelList,
     ModelOut,
     ModelPrice,
@@ -14,7 +18,8 @@ from chat.schemas import (
     Timings,
     UsageOut,
 )
-from costs import ledger
+from costs import comparison, ledger, money
+from costs.comparison import Alternative, Used
 from costs.models import ModelCall
 from costs.usage import TOKEN_CLASSES
 
@@ -68,6 +73,48 @@ def session_costs(session: ChatSession) -> SessionCosts:
             for run_id in run_ids
             if (of_run := by_run.get(run_id))
         ],
+    )
+
+
+def run_comparison(found: Run, models: Iterable[str]) -> CostComparison:
+    """What a run would have cost on the models of `models()` and on those that are named."""
+    calls = ledger.calls_of_run(found.pk)
+    return _comparison(calls, ledger.total_of_run(found.pk), models)
+
+
+def session_comparison(session: ChatSession, models: Iterable[str]) -> CostComparison:
+    """What a session would have cost on the models of `models()` and on those that are named."""
+    calls = ledger.calls_of_session(session.ledger_key)
+    return _comparison(calls, ledger.total_of_session(session.ledger_key), models)
+
+
+def _comparison(
+    calls: Sequence[ModelCall], total: ledger.Total, models: Iterable[str]
+) -> CostComparison:
+    ended = [
+        Used(by_class=call.usage_by_class, started_at=call.started_at)
+        for call in calls
+        if call.status != ModelCall.Status.OPEN
+    ]
+    names = [offer.model for offer in catalog.offers()]
+    found = comparison.compare(ended, catalog.prices([*names, *models]))
+    charged_pico = None if total.unpriced_calls else total.amount_pico
+    return CostComparison(
+        cost=total.amount,
+        estimated=total.is_estimated,
+        unpriced_calls=total.unpriced_calls,
+        models=[_model_cost(alternative, charged_pico) for alternative in found],
+    )
+
+
+def _model_cost(alternative: Alternative, charged_pico: int | None) -> ModelCost:
+    difference_pico = None
+    if alternative.amount_pico is not None and charged_pico is not None:
+        difference_pico = alternative.amount_pico - charged_pico
+    return ModelCost(
+        model=alternative.model,
+        cost=alternative.amount,
+        difference=money.plain_or_none(difference_pico),
     )
 
 

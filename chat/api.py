@@ -21,10 +21,11 @@ from chat import (
     sse,
 )
 from chat.agent import catalog
-from chat.commands import SendMessage
+from chat.commands import ModelName, SendMessage
 from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import (
     Alive,
+    CostComparison,
     Health,
     Healthy,
     MessageIn,
@@ -57,6 +58,8 @@ POSITIONS = [
     {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
     for name, place in (("after", "query"), ("lastEventId", "query"), ("Last-Event-ID", "header"))
 ]
+#: Models to compare with, beside those that can be used.
+Models = Annotated[list[ModelName], Query([], max_length=20)]
 Limit = Annotated[int, Query(20, ge=1, le=100)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
@@ -153,6 +156,13 @@ async def session_costs(request: CallerRequest, session_id: str) -> Any:
     return await database.read(answers.session_costs, session)
 
 
+@api.get("/api/sessions/{session_id}/costs/comparison", response={200: CostComparison, **Problems})
+async def compare_session_costs(request: CallerRequest, session_id: str, models: Models) -> Any:
+    """Say what a session's tokens would have cost on other models."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    return await database.read(answers.session_comparison, session, models)
+
+
 @api.get(
     "/api/sessions/{session_id}/events",
     openapi_extra={
@@ -186,6 +196,13 @@ async def get_run(request: CallerRequest, run_id: str) -> Any:
     """Say how a run stands, what it used and what it cost."""
     found = await database.read(runs.get_for, request.auth, run_id)
     return await database.read(answers.run, found)
+
+
+@api.get("/api/runs/{run_id}/costs/comparison", response={200: CostComparison, **Problems})
+async def compare_run_costs(request: CallerRequest, run_id: str, models: Models) -> Any:
+    """Say what a run's tokens would have cost on other models."""
+    found = await database.read(runs.get_for, request.auth, run_id)
+    return await database.read(answers.run_comparison, found, models)
 
 
 @api.post("/api/runs/{run_id}/cancel", response={202: RunOut, **Problems})

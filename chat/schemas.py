@@ -181,6 +181,22 @@ class SessionCosts(Schema):
     runs: list[RunCosts]
 
 
+class ModelCost(Schema):
+    model: str
+    cost: str | None = Field(description="Null when something of it has no known price there.")
+    difference: str | None = Field(description="To what was charged; below zero is cheaper.")
+
+
+class CostComparison(Schema):
+    """The tokens that were used, at the prices of other models at the time."""
+
+    cost: str | None = Field(description="What was charged; null when nothing is priced.")
+    currency: str = "USD"
+    estimated: bool
+    unpriced_calls: int
+    models: list[ModelCost] = Field(description="The cheapest first, the unknown last.")
+
+
 class Healthy(Schema):
     status: str
     agent: str

@@ -239,6 +239,11 @@ def calls_of_run(run_id: uuid.UUID) -> list[ModelCall]:
     return list(ModelCall.objects.filter(run_id=run_id).order_by("started_at", "id"))
 
 
+def calls_of_session(session_key: str) -> list[ModelCall]:
+    """The model calls of a chat session in the order they were made."""
+    return list(ModelCall.objects.filter(session_key=session_key).order_by("started_at", "id"))
+
+
 NOTHING = Total(
     amount_pico=None, prompt_tokens=0, completion_tokens=0, is_estimated=False, unpriced_calls=0
 )

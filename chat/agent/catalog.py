@@ -1,7 +1,9 @@
 """Which models can be used now, and what a model's name means: "<provider>:<model>"."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
@@ -79,6 +81,17 @@ def tariff(provider_name: str) -> Tariff:
         listed=known.price if known else listed,
         overrides=tariffs.overrides_of(provider_name),
     )
+
+
+def prices(models: Sequence[str]) -> dict[str, Callable[[datetime], Price | None]]:
+    """The prices over time of some models, also of such as cannot be used. Reads the database."""
+    tariffs_of = {name: tariff(name) for name in {model.partition(":")[0] for model in models}}
+    return {model: partial(_price_at, tariffs_of, model) for model in models}
+
+
+def _price_at(tariffs_of: dict[str, Tariff], model: str, at: datetime) -> Price | None:
+    provider_name, _, name = model.partition(":")
+    return tariffs_of[provider_name].price(name, at=at)
 
 
 def _offer(provider: Provider, name: str) -> Offer:
