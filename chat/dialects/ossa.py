@@ -168,4 +168,5 @@ def _cost_summary(request: CallerRequest, session_id: str | None) -> dict[str, A
         completion_tokens=total.completion_tokens,
         total_cost=float(total.amount or 0),
         model=ledger.last_model(owner_key),
+        unpriced_calls=total.unpriced_calls,
     )

@@ -23,10 +23,19 @@ def error(message: str, kind: str = "ValueError") -> Frame:
 
 
 def cost_summary(
-    *, prompt_tokens: int, completion_tokens: int, total_cost: float, model: str | None
+    *,
+    prompt_tokens: int,
+    completion_tokens: int,
+    total_cost: float,
+    model: str | None,
+    unpriced_calls: int = 0,
 ) -> dict[str, Any]:
-    """The five numbers that clients show; never empty, and numbers throughout."""
-    return {
+    """The five numbers that clients show; never empty, and numbers throughout.
+
+    When calls without a price are missing in `total_cost`, it says so.
+    """
+    missing = {"incomplete": True, "unpriced_calls": unpriced_calls} if unpriced_calls else {}
+    return missing | {
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -98,4 +107,5 @@ class OssaEncoder(StoryEncoder):
             completion_tokens=story.completion_tokens,
             total_cost=float(story.cost),
             model=story.model,
+            unpriced_calls=story.unpriced_calls,
         )

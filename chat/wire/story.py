@@ -40,6 +40,7 @@ class Story:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: Decimal = Decimal(0)
+    unpriced_calls: int = 0
     started_at: str = ""
     tool_calls: int = 0
     tool_errors: int = 0
@@ -101,6 +102,7 @@ class Story:
             self.cost = max(self.cost, Decimal(event.cost))
 
     def _take_cost(self, event: events.CostUpdated) -> None:
+        self.unpriced_calls = event.unpriced_calls
         self.prompt_tokens = event.prompt_tokens
         self.completion_tokens = event.completion_tokens
         if event.total is not None:
