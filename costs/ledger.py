@@ -29,6 +29,8 @@ class Payer:
     attempt: int
     session_key: str
     owner_key: str
+    #: The number of the API key that asked, or "".
+    api_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def open_call(
         attempt=payer.attempt,
         session_key=payer.session_key,
         owner_key=payer.owner_key,
+        api_key=payer.api_key,
         provider=provider,
         requested_model=model,
         price=posting.snapshot(price) if price else None,

@@ -11,7 +11,21 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from costs.budget_models import Budget, BudgetHold, BudgetWindow
 from costs.rates import validate_rates
+
+__all__ = [
+    "Budget",
+    "BudgetHold",
+    "BudgetWindow",
+    "CostReset",
+    "LedgerEntry",
+    "ModelCall",
+    "PriceOverride",
+    "PriceSnapshot",
+    "WrittenOnce",
+    "WrittenOnceModel",
+]
 
 
 class WrittenOnce(Exception):
@@ -133,6 +147,8 @@ class ModelCall(models.Model):
     attempt = models.PositiveSmallIntegerField()
     session_key = models.CharField(max_length=240)
     owner_key = models.CharField(max_length=80)
+    #: The number of the API key that asked, or empty.
+    api_key = models.CharField(max_length=20, blank=True, default="")
     provider = models.CharField(max_length=40)
     requested_model = models.CharField(max_length=160)
     served_model = models.CharField(max_length=160, blank=True)

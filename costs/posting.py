@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from costs import lines
+from costs import budgets, lines
 from costs.lines import Line
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot
 from costs.pricing import STATED, Price
@@ -39,6 +39,7 @@ def correct(call: ModelCall) -> bool:
         _reverse(entry, phase=f"rev{number}")
     for line in wanted:
         _insert(call, line, phase=f"adj{number}", kind=Kind.ADJUSTMENT)
+    budgets.correct(call, by_pico=_known_pico(wanted) - _known_pico(standing))
     return True
 
 
@@ -74,6 +75,10 @@ def _says(call: ModelCall, line: Line) -> tuple[object, ...]:
 
 def _said_by(entries: Iterable[LedgerEntry]) -> set[tuple[object, ...]]:
     return {(*_content(entry), entry.price_id, entry.is_estimate) for entry in entries}
+
+
+def _known_pico(charged: Iterable[Line | LedgerEntry]) -> int:
+    return sum(line.amount_pico or 0 for line in charged)
 
 
 def _content(line: Line | LedgerEntry) -> tuple[object, ...]:
