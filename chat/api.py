@@ -146,7 +146,9 @@ async def send_message(
         idempotency_key=idempotency_key,
     )
     model = catalog.choose(body.model, session.model)
-    return Status(202, await runs.start(session, command, model=model))
+    return Status(
+        202, await runs.start(session, command, model=model, api_key=request.auth.api_key)
+    )
 
 
 @api.get("/api/sessions/{session_id}/costs", response={200: SessionCosts, **Problems})
@@ -224,7 +226,12 @@ async def retry_run(
     """Ask again what a run that failed or was cancelled could not answer, as a new run."""
     found = await database.read(runs.get_for, request.auth, run_id)
     model = catalog.choose(body.model if body else None, found.model)
-    return Status(202, await runs.retry(found, model=model, idempotency_key=idempotency_key))
+    return Status(
+        202,
+        await runs.retry(
+            found, model=model, api_key=request.auth.api_key, idempotency_key=idempotency_key
+        ),
+    )
 
 
 @api.get("/api/models", response={200: ModelList, 401: Problem})

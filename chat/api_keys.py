@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from django.contrib.auth.models import User
@@ -33,7 +34,7 @@ def login(text: str) -> Login | None:
     now = timezone.now()
     if key.last_used_at is None or key.last_used_at < now - USED_WITHIN:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
-    return Login(principal, api_key_id=key.pk)
+    return Login(replace(principal, api_key=str(key.pk)), api_key_id=key.pk)
 
 
 def revoke(key: ApiKey) -> None:

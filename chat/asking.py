@@ -80,7 +80,9 @@ async def session_for(
     return await database.write(_found_or_made, principal, session_id)
 
 
-async def ask(session: ChatSession, text: str, *, if_running: IfRunning = "enqueue") -> Asked:
+async def ask(
+    principal: Principal, session: ChatSession, text: str, *, if_running: IfRunning = "enqueue"
+) -> Asked:
     """Send a message, as one whose run is stopped when nobody waits for its answer.
 
     Raises what is REFUSED.
@@ -88,7 +90,9 @@ async def ask(session: ChatSession, text: str, *, if_running: IfRunning = "enque
     model = catalog.choose(session.model)
     begun = await database.read(reading.begin, session, wanted=None, tells_caught_up=False)
     command = SendMessage(text=text, if_running=if_running)
-    started = await runs.start(session, command, model=model, is_attended=True)
+    started = await runs.start(
+        session, command, model=model, api_key=principal.api_key, is_attended=True
+    )
     return Asked(run_id=started.run_id, reading=begun)
 
 

@@ -91,7 +91,7 @@ class SessionConsumer(Socket):
         try:
             if isinstance(command, SendMessage):
                 await self.take_turn()
-                await _send_message(self.session, command)
+                await _send_message(self.session, command, self.principal)
             else:
                 await _cancel_run(self.session, command)
         except (runs.Refused, sessions.UnknownSession, AgentError) as error:
@@ -113,9 +113,9 @@ class SessionConsumer(Socket):
         await self.send(native.encode_refusal(code=code, detail=detail))
 
 
-async def _send_message(session: ChatSession, command: SendMessage) -> None:
+async def _send_message(session: ChatSession, command: SendMessage, principal: Principal) -> None:
     model = catalog.choose(command.model, session.model)
-    await runs.start(session, command, model=model)
+    await runs.start(session, command, model=model, api_key=principal.api_key)
 
 
 async def _cancel_run(session: ChatSession, command: CancelRun) -> None:

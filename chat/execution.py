@@ -120,6 +120,7 @@ class Execution:
                 attempt=place.attempt,
                 session_key=self.claim.ledger_key,
                 owner_key=self.claim.owner_key,
+                api_key=self.claim.api_key,
             ),
             provider=provider.name,
             model=name,

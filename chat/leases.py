@@ -27,6 +27,7 @@ class Claim:
     place: Place
     owner_key: str
     ledger_key: str
+    api_key: str
     model: str
 
 
@@ -134,6 +135,7 @@ def _claimed(run_id: uuid.UUID) -> Claim:
         ),
         owner_key=run.session.owner_key,
         ledger_key=run.session.ledger_key,
+        api_key=run.api_key,
         model=run.model,
     )
 

@@ -51,7 +51,7 @@ async def _answer(principal: Principal, sent: Sent, digest: str) -> uuid.UUID:
     session, _ = await database.write(sessions.create, principal, session_id=session_id)
     command = SendMessage(text=sent.response, if_running="enqueue", idempotency_key=digest)
     model = catalog.choose(session.model)
-    return (await runs.start(session, command, model=model)).run_id
+    return (await runs.start(session, command, model=model, api_key=principal.api_key)).run_id
 
 
 def _found(principal: Principal, digest: str) -> MeshDelivery | None:

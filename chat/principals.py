@@ -1,6 +1,6 @@
 """Who asks: the one place that decides on whose behalf a request or a socket acts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,8 @@ class Principal:
     """The owner of sessions; two principals never see each other's."""
 
     owner_key: str
+    #: The number of the API key that he shows, or "": budgets ask for it, and nothing else.
+    api_key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

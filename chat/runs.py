@@ -77,7 +77,12 @@ class Started:
 
 
 async def start(
-    session: ChatSession, command: SendMessage, *, model: str, is_attended: bool = False
+    session: ChatSession,
+    command: SendMessage,
+    *,
+    model: str,
+    api_key: str = "",
+    is_attended: bool = False,
 ) -> Started:
     """Accept a message: store it, queue its run, and ring for a worker.
 
@@ -87,18 +92,20 @@ async def start(
     was just deleted.
     """
     started, stored, cancelled = await database.write(
-        _start, session.pk, command, model, is_attended=is_attended
+        _start, session.pk, command, model, api_key=api_key, is_attended=is_attended
     )
     await _announce(started, session.pk, stored, cancelled)
     return started
 
 
-async def retry(run: Run, *, model: str, idempotency_key: str | None = None) -> Started:
+async def retry(
+    run: Run, *, model: str, api_key: str = "", idempotency_key: str | None = None
+) -> Started:
     """Ask again what a run that failed or was cancelled could not answer.
 
     Raises NotRetryable, RunActive, TooManyActive, KeyReused or UnknownSession.
     """
-    started, stored = await database.write(_retry, run.pk, model, idempotency_key)
+    started, stored = await database.write(_retry, run.pk, model, api_key, idempotency_key)
     await _announce(started, run.session_id, stored, [])
     return started
 
@@ -166,6 +173,7 @@ def _start(
     command: SendMessage,
     model: str,
     *,
+    api_key: str,
     retry_of: Run | None = None,
     asks_again: uuid.UUID | None = None,
     is_attended: bool = False,
@@ -182,6 +190,7 @@ def _start(
         session=session,
         queued_seq=session.last_seq + len(stored) + 1,
         model=model,
+        api_key=api_key,
         idempotency_key=command.idempotency_key,
         request_digest=digest,
         retry_of=retry_of,
@@ -206,7 +215,7 @@ def _start(
 
 @transaction.atomic
 def _retry(
-    run_id: uuid.UUID, model: str, idempotency_key: str | None
+    run_id: uuid.UUID, model: str, api_key: str, idempotency_key: str | None
 ) -> tuple[Started, list[Envelope]]:
     run = lock(run_id)
     question = parts.load(run.messages.get(role=Message.Role.USER).parts)
@@ -221,7 +230,9 @@ def _retry(
         newest = again
     if newest.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
         raise NotRetryable
-    started, stored, _ = _start(run.session_id, command, model, retry_of=newest, asks_again=run_id)
+    started, stored, _ = _start(
+        run.session_id, command, model, api_key=api_key, retry_of=newest, asks_again=run_id
+    )
     return started, stored
 
 

@@ -194,7 +194,7 @@ async def _ask(request: CallerRequest, params: MessageParams) -> Asked:
     except ValueError as error:
         raise Refused(a2a.INVALID_PARAMS, str(error)) from error
     session = await asking.session_for(request.auth, params.message.context_id)
-    return await asking.ask(session, text)
+    return await asking.ask(request.auth, session, text)
 
 
 async def _answer(request: CallerRequest, params: MessageParams) -> dict[str, Any]:

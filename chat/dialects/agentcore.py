@@ -147,7 +147,7 @@ async def _ask(request: CallerRequest, body: Payload) -> Asked:
     session_id = agentcore.session_of_actor(body.session_id, body.actor_id)
     session = await asking.session_for(request.auth, session_id, default=DEFAULT_SESSION)
     await database.write(sessions.remember, session, body.context)
-    return await asking.ask(session, body.prompt)
+    return await asking.ask(request.auth, session, body.prompt)
 
 
 async def _result(asked: Asked, body: Payload) -> dict[str, Any]:

@@ -133,7 +133,7 @@ async def _stream(request: CallerRequest, message: str, session_id: str | None) 
 
 async def _ask(request: CallerRequest, message: str, session_id: str | None) -> Asked:
     session = await asking.session_for(request.auth, session_id)
-    return await asking.ask(session, message)
+    return await asking.ask(request.auth, session, message)
 
 
 def _listed(request: CallerRequest) -> list[dict[str, Any]]:

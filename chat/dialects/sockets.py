@@ -85,7 +85,7 @@ class DialectConsumer(Socket):
         if isinstance(wish, Asks):
             await self.take_turn()
             session = await self._session_of(wish)
-            asked = await asking.ask(session, wish.text, if_running="interrupt")
+            asked = await asking.ask(self.principal, session, wish.text, if_running="interrupt")
             self._asked.put_nowait((asked, wish.encoder))
             return
         if wish.said:

@@ -34,5 +34,5 @@ async def stream(
     if gone_on := await streams.resumed(request, encoder, MANNER):
         return gone_on
     session = await asking.session_for(request.auth, session_id)
-    asked = await asking.ask(session, command)
+    asked = await asking.ask(request.auth, session, command)
     return streams.stream(request, asked, encoder, MANNER)
