@@ -38,6 +38,14 @@ def check_access(**_: Any) -> list[CheckMessage]:
                 id="chat.E003",
             )
         )
+    if env.auth == "open" and "*" in env.cors_origins:
+        found.append(
+            Warning(
+                "CORS_ORIGINS=* with AUTH=open lets any page that you visit read and pay here.",
+                hint="Name the origins of your own pages.",
+                id="chat.W003",
+            )
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 """The REST API's frame: its one NinjaAPI, how bodies are read, who calls, how errors look."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -61,24 +61,33 @@ class Refusal(HttpError):
 
 
 class CallerRequest(HttpRequest):
-    """A request with its principal, as `authenticate` leaves it."""
+    """A request with its principal, as `ApiKeyOrCookie` leaves it."""
 
     auth: Principal
     login: Login
 
 
-async def authenticate(request: HttpRequest) -> Principal | None:
-    """Find the caller, by a key or else by a cookie."""
-    key = api_keys.given_in(request.headers)
-    if key is not None and settings.AUTH == "required":
-        login = await database.read(api_keys.login, key)
-    else:
-        login = await _login_of_cookie(request)
-    if login is None:
-        return None
-    await rate_limit.take(login.principal, address=request.META.get("REMOTE_ADDR", ""))
-    request.login = login  # type: ignore[attr-defined]
-    return login.principal
+class ApiKeyOrCookie:
+    """Finds the caller, by a key or else by a cookie."""
+
+    #: How OpenAPI is told of it; Ninja looks for this name.
+    openapi_security_schema: ClassVar = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, also as X-API-Key. A browser's login is enough, too.",
+    }
+
+    async def __call__(self, request: HttpRequest) -> Principal | None:
+        key = api_keys.given_in(request.headers)
+        if key is not None and settings.AUTH == "required":
+            login = await database.read(api_keys.login, key)
+        else:
+            login = await _login_of_cookie(request)
+        if login is None:
+            return None
+        await rate_limit.take(login.principal, address=request.META.get("REMOTE_ADDR", ""))
+        request.login = login  # type: ignore[attr-defined]
+        return login.principal
 
 
 async def _login_of_cookie(request: HttpRequest) -> Login | None:
@@ -116,7 +125,7 @@ api = NinjaAPI(
     docs_url="/docs",
     openapi_url="/openapi.json",
     parser=StrictParser(),
-    auth=authenticate,
+    auth=ApiKeyOrCookie(),
 )
 
 

@@ -10,6 +10,7 @@ class Env:
     is_loopback = False
     allowed_hosts = ("chat.example",)
     llm_provider = ""
+    cors_origins = ()
 
 
 @pytest.fixture
@@ -49,3 +50,10 @@ def test_C_8_a_provider_without_its_key_is_a_warning(settings):
         assert checks.check_provider()[0].id == "chat.W001"
     finally:
         settings.ENV.llm_provider = "scripted"
+
+
+def test_a_server_that_is_open_to_all_pages_is_warned_of(env):
+    env.is_loopback, env.auth = True, "open"
+    assert checks.check_access() == []
+    env.cors_origins = ("*",)
+    assert [found.id for found in checks.check_access()] == ["chat.W003"]

@@ -161,6 +161,12 @@ async def test_the_description_is_openapi_3_1(description):
     assert "paths" in description
 
 
+async def test_the_description_says_how_to_show_a_key(description):
+    assert description["components"]["securitySchemes"]["ApiKeyOrCookie"]["scheme"] == "bearer"
+    assert description["paths"]["/api/sessions"]["get"]["security"] == [{"ApiKeyOrCookie": []}]
+    assert "security" not in description["paths"]["/health"]["get"]
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_the_description_has_every_endpoint(description, endpoint):
     method, path = endpoint.split(" ")
