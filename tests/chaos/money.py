@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.clients import Json
-from tests.fakes.answers import last_user_text
 from tests.fakes.records import RequestRecord
 
 #: Requests that a provider bills nothing for may have no record, and no tokens then.
@@ -34,7 +33,7 @@ def reconcile(
     """Compare the calls of runs, each started by one of `texts`, with the provider's records."""
     by_text = defaultdict(list)
     for record in records:
-        by_text[last_user_text(record.request.get("messages", []))].append(record)
+        by_text[record.user_text].append(record)
     account = Account()
     for run, text in zip(runs, texts, strict=True):
         found = [f"run {run['run_id']}: {p}" for p in _compare(run, by_text[text], account)]

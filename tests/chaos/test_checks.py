@@ -110,7 +110,9 @@ def call(source: str = "provider", **usage: int) -> Json:
 
 def record() -> RequestRecord:
     asked = {"messages": [{"role": "user", "content": "hello"}]}
-    return RequestRecord(7, asked, {}, True, tokens_sent=3, usage_sent=dict(USAGE))
+    return RequestRecord(
+        7, asked, {}, True, user_text="hello", tokens_sent=3, usage_sent=dict(USAGE)
+    )
 
 
 def account_of(*calls: Json, is_estimated: bool = False) -> money.Account:

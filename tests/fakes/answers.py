@@ -1,43 +1,35 @@
-"""What the provider answers: the pieces of an answer, its finish reason and its usage."""
+"""What the provider answers: the pieces of an answer and its finish reason."""
 
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from tests.fakes.conversation import Question
 from tests.fakes.directives import Directives, ToolRequest
-from tests.fakes.wire import text_delta, tool_argument_delta, tool_opening_delta
 
-Json = dict[str, Any]
 DEFAULT_TOKENS = 20
 
 
-def content_text(message: Json) -> str:
-    """The text of a message, whose content is a string or a list of parts."""
-    content = message.get("content")
-    if isinstance(content, list):
-        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+@dataclass(frozen=True, slots=True)
+class ToolOpening:
+    """The beginning of a tool call; its id is one that no other answer uses."""
+
+    index: int
+    key: str
+    tool: ToolRequest
 
 
-def last_user_text(messages: list[Json]) -> str:
-    return next((content_text(item) for item in reversed(messages) if is_user(item)), "")
+@dataclass(frozen=True, slots=True)
+class ToolArguments:
+    """A part of the arguments of the tool call that was opened last."""
+
+    index: int
+    part: str
 
 
-def is_user(message: Json) -> bool:
-    return message.get("role") == "user"
-
-
-def tool_results(messages: list[Json]) -> list[str]:
-    """The contents of the tool messages that follow the last user message."""
-    results: list[str] = []
-    for message in messages:
-        if is_user(message):
-            results = []
-        elif message.get("role") == "tool":
-            results.append(content_text(message))
-    return results
+#: One token of an answer; a text stands for itself.
+Piece = str | ToolOpening | ToolArguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +38,12 @@ class Answer:
 
     number: int
     directives: Directives
-    messages: list[Json]
+    question: Question
 
     @property
     def tools(self) -> tuple[ToolRequest, ...]:
         """The tool calls that this answer makes; none once their results are there."""
-        if self.directives.tool_forever or not tool_results(self.messages):
+        if self.directives.tool_forever or not self.question.tool_results:
             return self.directives.tools
         return ()
 
@@ -59,26 +51,35 @@ class Answer:
     def finish(self) -> str:
         return "tool_calls" if self.tools else self.directives.finish
 
-    def drafts(self) -> Iterator[str | bytes]:
-        """The tokens in order: texts, or the deltas of tool calls."""
+    @property
+    def thoughts(self) -> list[str]:
+        """A summary of the reasoning in parts; its length says nothing of the tokens billed."""
+        if not (self.question.thoughts_wanted and self.directives.reasoning):
+            return []
+        return list(cut_text(f"Thinking about answer {self.number}.", self.directives.cut))
+
+    def drafts(self) -> Iterator[Piece]:
+        if self.finish == "blocked":
+            return iter(())
         return self.tool_drafts() if self.tools else self.text_drafts()
 
-    def piece(self, draft: str | bytes) -> tuple[str, bytes]:
-        """A token as it leaves now: its text and the JSON of its delta."""
-        if isinstance(draft, bytes):
-            return "", draft
-        text = f"{draft}:{time.time_ns()} " if self.directives.stamp else draft
-        return text, text_delta(text, escaped=self.directives.surrogates)
+    def piece(self, draft: Piece) -> Piece:
+        """A token as it leaves now."""
+        if self.directives.stamp and isinstance(draft, str):
+            return f"{draft}:{time.time_ns()} "
+        return draft
 
-    def tool_drafts(self) -> Iterator[bytes]:
-        for index, (call_id, tool) in enumerate(self.numbered_tools()):
-            yield tool_opening_delta(index, call_id, tool.name)
-            for part in cut_text(tool.arguments, self.directives.cut):
-                yield tool_argument_delta(index, part)
+    def tool_drafts(self) -> Iterator[Piece]:
+        for opening in self.tool_openings():
+            yield opening
+            for part in cut_text(opening.tool.arguments, self.directives.cut):
+                yield ToolArguments(opening.index, part)
 
-    def numbered_tools(self) -> list[tuple[str, ToolRequest]]:
-        """The tool calls with ids that no other answer uses."""
-        return [(f"call_fake_{self.number}_{i}", tool) for i, tool in enumerate(self.tools)]
+    def tool_openings(self) -> list[ToolOpening]:
+        return [
+            ToolOpening(index, f"fake_{self.number}_{index}", tool)
+            for index, tool in enumerate(self.tools)
+        ]
 
     def text_drafts(self) -> Iterator[str]:
         text = self.fixed_text()
@@ -90,13 +91,11 @@ class Answer:
     def fixed_text(self) -> str | None:
         """The text that is known beforehand; None when the answer is made of tokens."""
         if self.directives.echo:
-            seen = [
-                {name: item.get(name) for name in ("role", "content")} for item in self.messages
-            ]
+            seen = [{"role": turn.role, "content": turn.content} for turn in self.question.turns]
             return json.dumps(seen, ensure_ascii=False, separators=(",", ":"))
         if self.directives.text is not None:
             return self.directives.text
-        results = tool_results(self.messages)
+        results = self.question.tool_results
         if results and self.directives.tokens is None and not self.directives.stamp:
             return f"The result is {results[-1]}."
         return None
@@ -126,41 +125,3 @@ def split_surrogates(parts: Iterator[str]) -> Iterator[str]:
             pending = chr(0xDC00 + (offset & 0x3FF))
         if pending:
             yield pending
-
-
-class UsageReport:
-    """The usage that an answer reports, and whether it reports any."""
-
-    def __init__(self, request: Json, directives: Directives) -> None:
-        self.directives = directives
-        self.prompt_tokens = sum(len(content_text(item).split()) for item in request["messages"])
-        options = request.get("stream_options") or {}
-        asked = bool(options.get("include_usage")) or not request.get("stream")
-        self.wanted = asked and not directives.nousage
-        self.continuous = directives.continuous and not directives.nousage
-
-    def after(self, tokens: int) -> Json:
-        """The usage object once that many tokens were sent."""
-        if self.directives.usage is not None:
-            return self.directives.usage
-        if self.directives.zerousage:
-            return usage_object(0, 0, 0, 0)
-        reasoning = self.directives.reasoning
-        return usage_object(
-            self.prompt_tokens, tokens + reasoning, self.directives.cached, reasoning
-        )
-
-
-def usage_object(prompt: int, completion: int, cached: int, reasoning: int) -> Json:
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }

@@ -5,8 +5,9 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
+
+from tests.fakes.wire import phrase
 
 HEAD_LIMIT = 64 * 1024
 
@@ -96,10 +97,9 @@ def response_head(status: int, content_type: str, extra: dict[str, str]) -> byte
         "Content-Type": content_type,
         "Cache-Control": "no-cache",
         "Connection": "keep-alive",
-        "openai-version": "2020-10-01",
         **extra,
     }
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines = [f"HTTP/1.1 {status} {phrase(status)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
@@ -120,8 +120,8 @@ class ChunkedBody:
         self.writer = writer
         self.piece_bytes = piece_bytes
 
-    def begin(self, request_id: str) -> None:
-        extra = {"Transfer-Encoding": "chunked", "x-request-id": request_id}
+    def begin(self, own: dict[str, str]) -> None:
+        extra = {"Transfer-Encoding": "chunked", **own}
         self.writer.write(response_head(200, "text/event-stream; charset=utf-8", extra))
 
     async def send(self, data: bytes) -> None:

@@ -4,33 +4,17 @@ A block is a list of `name=value`, `name@count` and bare `name` entries. A value
 a JSON value or a quoted Python string. Whatever is not understood raises `DirectiveError`.
 """
 
-import ast
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-OPENING = re.compile(r"\[\[fake(?=[\s\]])")
-NAME = re.compile(r"(?P<name>[a-z_]+)(?P<sign>[=@]?)")
-BARE_VALUE = re.compile(r"[^\s\]]+")
-QUOTED_VALUE = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
-JSON_VALUE = json.JSONDecoder(strict=False)
-STATUSES = (400, 401, 429, 500, 503)
-FINISH_REASONS = ("stop", "length", "content_filter")
+from tests.fakes.blocks import OPENING, DirectiveError, Entry, read_block
 
-
-class DirectiveError(ValueError):
-    """A directive that is unknown, malformed or contradicts another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a block as it was written."""
-
-    name: str
-    sign: str
-    value: Any
+STATUSES = (400, 401, 429, 500, 503, 529)
+#: `blocked` refuses the prompt; there are no tokens then.
+FINISH_REASONS = ("stop", "length", "content_filter", "blocked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +68,10 @@ class Directives:
     zerousage: bool = False
     continuous: bool = False
     cached: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio: int = 0
+    web_searches: int = 0
     reasoning: int = 0
     finish: str = "stop"
     tools: tuple[ToolRequest, ...] = ()
@@ -98,42 +86,6 @@ def directives_in(text: str) -> Directives:
         entries, position = read_block(text, opening.end())
         found = collect(entries, text[opening.start() : position])
     return found
-
-
-def read_block(text: str, position: int) -> tuple[list[Entry], int]:
-    """The entries from `position` to the closing brackets, and where the block ends."""
-    entries: list[Entry] = []
-    while True:
-        position += len(text[position:]) - len(text[position:].lstrip())
-        if text.startswith("]]", position):
-            return entries, position + 2
-        match = NAME.match(text, position)
-        if match is None:
-            raise DirectiveError(f"cannot read the block at {text[position : position + 20]!r}")
-        value, position = read_value(text, match.end()) if match["sign"] else (None, match.end())
-        entries.append(Entry(match["name"], match["sign"], value))
-
-
-def read_value(text: str, position: int) -> tuple[Any, int]:
-    """One value and the position after it."""
-    if text[position : position + 1] in ("{", "[", '"'):
-        try:
-            return JSON_VALUE.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            if text[position] != '"':
-                raise DirectiveError(f"malformed JSON value: {error}") from error
-    if quoted := QUOTED_VALUE.match(text, position):
-        return read_python_string(quoted[0]), quoted.end()
-    if bare := BARE_VALUE.match(text, position):
-        return bare[0], bare.end()
-    raise DirectiveError(f"a value is missing at {text[position : position + 20]!r}")
-
-
-def read_python_string(literal: str) -> str:
-    try:
-        return str(ast.literal_eval(literal))
-    except (SyntaxError, ValueError) as error:
-        raise DirectiveError(f"malformed string: {literal}") from error
 
 
 def whole_number(entry: Entry, smallest: int = 0) -> int:
@@ -186,6 +138,10 @@ PLAIN_READERS: dict[str, Callable[[Entry], Any]] = {
     "zerousage": flag,
     "continuous": flag,
     "cached": whole_number,
+    "cache_write_5m": whole_number,
+    "cache_write_1h": whole_number,
+    "audio": whole_number,
+    "web_searches": whole_number,
     "reasoning": whole_number,
     "finish": finish_reason,
     "tool_forever": flag,

@@ -1,28 +1,17 @@
-"""One request for a completion: answering it, streamed or whole, with the faults it asks for."""
+"""One request for an answer: giving it, streamed or whole, with the faults it asks for."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
 
-from tests.fakes.answers import Answer, UsageReport
+from tests.fakes.answers import Answer, Piece
+from tests.fakes.api import Api
 from tests.fakes.connection import ChunkedBody, Connection
-from tests.fakes.directives import Directives, Fault
+from tests.fakes.directives import Fault
 from tests.fakes.records import RequestLog, RequestRecord
-from tests.fakes.wire import (
-    COMMENT_EVENT,
-    DONE_EVENT,
-    ROLE_DELTA,
-    ChunkEncoder,
-    compact,
-    completion_body,
-    completion_message,
-    error_body,
-    error_event,
-    identity,
-)
+from tests.fakes.usage import UsageReport, planned_counts
+from tests.fakes.wire import compact
 
-Json = dict[str, Any]
 DRIP_SECONDS = 0.5
 LAST_WORDS_SECONDS = 0.02
 
@@ -47,24 +36,28 @@ class Exchange:
         connection: Connection,
         log: RequestLog,
         record: RequestRecord,
-        directives: Directives,
+        api: Api,
+        answer: Answer,
         fault: Fault | None,
     ) -> None:
         self.connection = connection
         self.log = log
         self.record = record
-        self.directives = directives
+        self.directives = answer.directives
         self.fault = fault
-        self.answer = Answer(record.number, directives, record.request["messages"])
-        self.usage = UsageReport(record.request, directives)
-        self.body = ChunkedBody(connection.writer, directives.piece_bytes)
-        self.chunks = ChunkEncoder(record.number, record.model, usage_field=self.usage.wanted)
+        self.api = api
+        self.answer = answer
+        planned = planned_counts(answer.directives, answer.question.words)
+        self.usage = UsageReport(record, answer.directives, planned, api)
+        record.bill = self.usage.billed
+        self.body = ChunkedBody(connection.writer, answer.directives.piece_bytes)
+        self.writer = api.writer(answer, self.usage)
 
     async def run(self) -> bool:
         """Answer; returns whether the connection can take another request."""
         if self.fault is None or self.fault.within_stream:
             await asyncio.sleep(self.directives.ttft_ms / 1000)
-            return await (self.stream() if self.record.request.get("stream") else self.whole())
+            return await (self.stream() if self.answer.question.streamed else self.whole())
         self.log.fault(self.record, self.fault.label)
         if self.fault.kind == "hang":
             await forever()
@@ -72,39 +65,36 @@ class Exchange:
         return True
 
     def refuse(self, status: int) -> None:
-        extra = {"Retry-After": "1"} if status == 429 else {}
         self.record.status = status
         self.end_record()
-        self.connection.respond(status, error_body(status), extra)
+        headers = self.api.headers(self.record.number, status)
+        self.connection.respond(status, self.api.error(status), headers)
 
     def end_record(self) -> None:
         self.log.end(self.record, "complete" if self.record.fault is None else "faulted")
 
     async def whole(self) -> bool:
         """The answer in one piece, after the time that streaming it would have taken."""
-        pieces: list[str] = []
+        record, pieces = self.record, list[str]()
         for draft in self.answer.drafts():
             await asyncio.sleep(self.directives.gap_ms / 1000 if pieces else 0)
-            pieces.append(self.answer.piece(draft)[0])
-        tools = [(key, tool.name, tool.arguments) for key, tool in self.answer.numbered_tools()]
-        message = completion_message("".join(pieces), tools)
-        usage = self.usage.after(len(pieces)) if self.usage.wanted else None
-        shared = identity(self.record.number, self.record.model, "chat.completion")
-        body = completion_body(shared, message, self.answer.finish, usage)
-        self.record.status, self.record.usage_sent = 200, usage
-        self.record.pieces, self.record.tokens_sent = pieces, len(pieces)
-        self.log.first_token(self.record)
+            pieces.append(text_in(self.answer.piece(draft)))
+        record.status, record.pieces, record.tokens_sent = 200, pieces, len(pieces)
+        body = self.api.body(self.answer, "".join(pieces), self.usage)
+        self.log.first_token(record)
         self.end_record()
-        self.connection.respond(200, compact(body, escaped=self.directives.surrogates))
+        headers = self.api.headers(record.number, 200)
+        data = compact(body, escaped=self.directives.surrogates)
+        self.connection.respond(200, data, headers)
         return True
 
     async def stream(self) -> bool:
         self.record.status = 200
-        self.body.begin(f"req_fake_{self.record.number}")
-        await self.body.send(self.chunks.delta(ROLE_DELTA, self.running_usage()))
+        self.body.begin(self.api.headers(self.record.number, 200))
+        await self.body.send(self.writer.opening())
         verdict = await self.send_tokens()
         if verdict is Verdict.CONTINUE:
-            await self.send_ending()
+            await self.end_body(self.writer.ending())
         return verdict is not Verdict.CLOSE
 
     async def send_tokens(self) -> Verdict:
@@ -118,34 +108,18 @@ class Exchange:
             # Due times are absolute, so that the rate holds however late a timer fires.
             due = started + gap * self.record.tokens_sent
             await asyncio.sleep(max(0.0, due - loop.time()))
-            await self.send_token(*self.answer.piece(draft))
+            await self.send_token(self.answer.piece(draft))
             verdict = await self.fault_if_due()
             draft = next(drafts, None)
         return verdict
 
-    async def send_token(self, text: str, delta: bytes) -> None:
+    async def send_token(self, piece: Piece) -> None:
         record = self.record
         record.tokens_sent += 1
-        record.pieces.append(text)
+        record.pieces.append(text_in(piece))
         if record.tokens_sent == 1:
             self.log.first_token(record)
-        await self.body.send(self.chunks.delta(delta, self.running_usage()))
-
-    def running_usage(self) -> Json | None:
-        """The usage so far, where it goes with every chunk."""
-        if not self.usage.continuous:
-            return None
-        self.record.usage_sent = self.usage.after(self.record.tokens_sent)
-        return self.record.usage_sent
-
-    async def send_ending(self) -> None:
-        """The finish reason, the usage if it was asked for, and the end of the body."""
-        await self.body.send(self.chunks.finish(self.answer.finish, self.running_usage()))
-        ending = DONE_EVENT
-        if self.usage.wanted:
-            self.record.usage_sent = self.usage.after(self.record.tokens_sent)
-            ending = self.chunks.usage(self.record.usage_sent) + DONE_EVENT
-        await self.end_body(ending)
+        await self.body.send(self.writer.piece(piece))
 
     async def end_body(self, data: bytes) -> None:
         last = await self.body.send_all_but_last_piece(data)
@@ -169,7 +143,7 @@ class Exchange:
 
     async def cut_off(self) -> Verdict:
         self.end_record()
-        self.body.break_off(self.chunks.delta(ROLE_DELTA))
+        self.body.break_off(self.writer.malformed())
         return Verdict.CLOSE
 
     async def end_early(self) -> Verdict:
@@ -181,16 +155,20 @@ class Exchange:
 
     async def drip(self) -> Verdict:
         while True:
-            await self.body.send(COMMENT_EVENT)
+            await self.body.send(self.writer.keepalive())
             await asyncio.sleep(DRIP_SECONDS)
 
     async def send_malformed(self) -> Verdict:
-        await self.body.send(self.chunks.malformed())
+        await self.body.send(self.writer.malformed())
         return Verdict.CONTINUE
 
     async def send_error(self) -> Verdict:
-        await self.end_body(error_event())
+        await self.end_body(self.writer.failure())
         return Verdict.BODY_ENDED
+
+
+def text_in(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else ""
 
 
 async def forever() -> Verdict:

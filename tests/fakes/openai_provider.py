@@ -19,22 +19,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fakes.answers import last_user_text
+from tests.fakes.answers import Answer
+from tests.fakes.api import Api, RefusedRequestError
+from tests.fakes.apis import find_api
+from tests.fakes.blocks import DirectiveError
 from tests.fakes.connection import Connection, HttpRequest, WatchedProtocol
-from tests.fakes.directives import DirectiveError, Directives, Fault, directives_in
+from tests.fakes.conversation import Question
+from tests.fakes.directives import Directives, Fault, directives_in
 from tests.fakes.exchange import Exchange
+from tests.fakes.openai_chat import error_body, model_list
 from tests.fakes.records import RequestLog, RequestRecord, read_log
-from tests.fakes.wire import compact, error_body, model_list
+from tests.fakes.wire import compact
 
 __all__ = ["FakeProvider", "RequestRecord", "read_log"]
 
 Json = dict[str, Any]
 BACKLOG = 1024
 logger = logging.getLogger(__name__)
-
-
-class BadRequestError(ValueError):
-    """A request that OpenAI would refuse, or that carries directives nobody understands."""
 
 
 class FakeProvider:
@@ -134,8 +135,9 @@ class FakeProvider:
             connection.respond(411, error_body(411))
             return False
         route = (request.method, request.path)
-        if route == ("POST", "/v1/chat/completions"):
-            return await self.complete(connection, request) and request.keep_alive
+        api = find_api(request.path)
+        if api is not None and request.method == "POST":
+            return await self.answer(connection, request, api) and request.keep_alive
         if route == ("GET", "/v1/models"):
             connection.respond(200, model_list())
         elif route == ("GET", "/log"):
@@ -147,20 +149,23 @@ class FakeProvider:
             connection.respond(404, error_body(404, f"Invalid URL ({' '.join(route)})"))
         return request.keep_alive
 
-    async def complete(self, connection: Connection, request: HttpRequest) -> bool:
-        """Answer a request for a completion; its record ends whatever happens."""
+    async def answer(self, connection: Connection, request: HttpRequest, api: Api) -> bool:
+        """Answer what a model is asked; the record ends whatever happens."""
         asked, problem = parsed(request.body)
-        record = self.log.open_record(asked, request.headers)
+        record = self.log.open_record(request.path, asked, request.headers)
         try:
             if problem is not None:
-                raise BadRequestError(problem)
-            directives = directives_for(asked)
-            fault = self.fault_for(directives)
-            return await Exchange(connection, self.log, record, directives, fault).run()
-        except (BadRequestError, DirectiveError) as error:
-            record.status = 400
+                raise RefusedRequestError(problem)
+            question = api.read(request, asked)
+            record.model, record.user_text = question.model, question.user_text
+            answer = Answer(record.number, directives_for(question), question)
+            fault = self.fault_for(answer.directives)
+            return await Exchange(connection, self.log, record, api, answer, fault).run()
+        except (RefusedRequestError, DirectiveError) as error:
+            record.status = error.status if isinstance(error, RefusedRequestError) else 400
             self.log.end(record, "rejected")
-            connection.respond(400, error_body(400, str(error)))
+            headers = api.headers(record.number, record.status)
+            connection.respond(record.status, api.error(record.status, str(error)), headers)
             return True
         finally:
             if record.outcome is None:
@@ -186,17 +191,12 @@ def parsed(body: bytes) -> tuple[Json, str | None]:
     return asked, None
 
 
-def directives_for(asked: Json) -> Directives:
-    """The directives of a request, once it is known to be one that can be answered."""
-    messages = asked.get("messages")
-    if not asked.get("model"):
-        raise BadRequestError("you must provide a model parameter")
-    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
-        raise BadRequestError("Missing required parameter: 'messages'.")
-    directives = directives_in(last_user_text(messages))
+def directives_for(question: Question) -> Directives:
+    """The directives of a question, once it is known that they fit it."""
+    directives = directives_in(question.user_text)
     fault = directives.fault
-    if fault is not None and fault.within_stream and not asked.get("stream"):
-        raise BadRequestError(f"{fault.label} needs a request with stream: true")
+    if fault is not None and fault.within_stream and not question.streamed:
+        raise DirectiveError(f"{fault.label} needs a request with stream: true")
     return directives
 
 

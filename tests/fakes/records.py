@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -10,15 +11,21 @@ Json = dict[str, Any]
 
 KEPT_HEADERS = (
     "accept",
+    "anthropic-beta",
+    "anthropic-version",
     "content-type",
     "openai-organization",
     "openai-project",
     "user-agent",
+    "x-goog-api-client",
     "x-stainless-async",
     "x-stainless-lang",
     "x-stainless-read-timeout",
     "x-stainless-retry-count",
 )
+KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
+#: What stands in no line of the log file.
+UNWRITTEN = ("pieces", "bill")
 
 
 @dataclass(slots=True)
@@ -34,6 +41,9 @@ class RequestRecord:
     request: Json
     headers: dict[str, str]
     authorized: bool
+    path: str = ""
+    model: str = ""
+    user_text: str = ""
     state: str = "received"
     outcome: str | None = None
     status: int | None = None
@@ -47,10 +57,12 @@ class RequestRecord:
     ended_at: float | None = None
     ended_monotonic: float | None = None
     pieces: list[str] = field(default_factory=list, repr=False)
+    bill: Callable[[], dict[str, int]] | None = field(default=None, repr=False)
 
     @property
-    def model(self) -> str:
-        return str(self.request.get("model", ""))
+    def billed(self) -> dict[str, int]:
+        """What the provider charges by token class; nothing unless it began to answer."""
+        return self.bill() if self.bill is not None and self.status == 200 else {}
 
     @property
     def text_sent(self) -> str:
@@ -59,10 +71,10 @@ class RequestRecord:
         return joined.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def as_json(self, *, with_request: bool = True) -> Json:
-        left_out = {"pieces"} if with_request else {"pieces", "request"}
+        left_out = UNWRITTEN if with_request else (*UNWRITTEN, "request")
         names = [item.name for item in fields(self) if item.name not in left_out]
         values = {name: getattr(self, name) for name in names}
-        return {**values, "model": self.model, "text_sent": self.text_sent}
+        return {**values, "billed": self.billed, "text_sent": self.text_sent}
 
 
 class RequestLog:
@@ -75,11 +87,12 @@ class RequestLog:
         if path is not None:
             self.file = path.open("a", encoding="utf-8")
 
-    def open_record(self, request: Json, headers: dict[str, str]) -> RequestRecord:
+    def open_record(self, path: str, request: Json, headers: dict[str, str]) -> RequestRecord:
         """Begin the record of a request that just arrived."""
         self.last_number += 1
         kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
-        record = RequestRecord(self.last_number, request, kept, "authorization" in headers)
+        authorized = any(name in headers for name in KEY_HEADERS)
+        record = RequestRecord(self.last_number, request, kept, authorized, path)
         self.records.append(record)
         self.write(record, with_request=True)
         return record
