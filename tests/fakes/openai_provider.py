@@ -50,12 +50,12 @@ class FakeProvider:
 
     @property
     def base_url(self) -> str:
-        """The address that clients of the API are given."""
+        """The address that clients of OpenAI are given."""
         return f"{self.root_url}/v1"
 
     @property
     def root_url(self) -> str:
-        """The address below which `/log` and `/reset` are."""
+        """The address that clients of Anthropic and Gemini are given; has `/log`, `/reset`."""
         return f"http://127.0.0.1:{self.port}"
 
     @property

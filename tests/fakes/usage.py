@@ -84,14 +84,18 @@ class UsageReport:
 
     def tell(self) -> Json | None:
         """The usage so far as the API spells it; None if the directives want it kept back."""
-        if not self.directives.nousage:
-            self.record.usage_sent = self.object_to_tell()
-        return self.record.usage_sent
+        return self.tell_of(self.counts())
 
-    def object_to_tell(self) -> Json:
-        if self.directives.usage is not None:
-            return self.directives.usage
-        return self.spelling.spell(Counts() if self.directives.zerousage else self.counts())
+    def tell_prompt(self) -> Json | None:
+        """The same before the model began to think."""
+        return self.tell_of(replace(self.planned, reasoning=0, web_search=0))
+
+    def tell_of(self, counts: Counts) -> Json | None:
+        if self.directives.nousage:
+            return None
+        told = self.spelling.spell(Counts() if self.directives.zerousage else counts)
+        self.record.usage_sent = told if self.directives.usage is None else self.directives.usage
+        return self.record.usage_sent
 
     def billed(self) -> dict[str, int]:
         """What the provider charges by class, told or not; a usage that was given is believed."""
