@@ -125,8 +125,10 @@ class ChunkedBody:
         self.writer.write(response_head(200, "text/event-stream; charset=utf-8", extra))
 
     async def send(self, data: bytes) -> None:
-        self.writer.write(framed(await self.send_all_but_last_piece(data)))
-        await self.writer.drain()
+        """Nothing is not sent: a chunk without bytes would end the body."""
+        if data:
+            self.writer.write(framed(await self.send_all_but_last_piece(data)))
+            await self.writer.drain()
 
     def finish(self, data: bytes) -> None:
         """The last bytes and the end of the body, in one write."""

@@ -98,6 +98,11 @@ class UsageReport:
         return self.record.usage_sent
 
     def billed(self) -> dict[str, int]:
-        """What the provider charges by class, told or not; a usage that was given is believed."""
-        given = self.directives.usage
-        return (self.counts() if given is None else self.spelling.understand(given)).by_class()
+        """What the provider charges by class, told or not; a usage that was given is believed.
+
+        What an API has no word for is charged as what it calls it.
+        """
+        if self.directives.usage is not None:
+            return self.spelling.understand(self.directives.usage).by_class()
+        counts = self.spelling.understand(self.spelling.spell(self.counts()))
+        return replace(counts, web_search=self.planned.web_search).by_class()
