@@ -5,10 +5,12 @@ from tests.fakes.anthropic_messages import Messages
 from tests.fakes.api import Api
 from tests.fakes.gemini_content import GenerateContent
 from tests.fakes.openai_chat import ChatCompletions
+from tests.fakes.openai_responses import Responses
 
 APIS: dict[str, Api] = {
     "/v1/chat/completions": ChatCompletions(),
     "/v1/messages": Messages(),
+    "/v1/responses": Responses(),
 }
 GEMINI = GenerateContent()
 

@@ -157,7 +157,8 @@ class GenerateContent:
             turns=[Turn("system", system)]
             + [turn for content in contents for turn in turns_of(content)],
             streamed=route["method"] == "streamGenerateContent",
-            thoughts_wanted=bool(thinking.get("includeThoughts")),
+            # Google reads either spelling of a field, and clients mix them.
+            thoughts_wanted=bool(thinking.get("includeThoughts", thinking.get("include_thoughts"))),
         )
 
     def writer(self, answer: Answer, usage: UsageReport) -> ContentWriter:
