@@ -173,10 +173,11 @@ class Messages:
         for name, kind in (("model", str), ("max_tokens", int), ("messages", list)):
             if not isinstance(asked.get(name), kind):
                 raise RefusedRequestError(f"{name}: Field required")
-        system = [Turn("system", asked["system"])] if asked.get("system") else []
+        system = asked.get("system")
         return Question(
             model=asked["model"],
-            turns=system + [turn for message in asked["messages"] for turn in turns_of(message)],
+            turns=[Turn("system", system)] * bool(system)
+            + [turn for message in asked["messages"] for turn in turns_of(message)],
             streamed=bool(asked.get("stream")),
             thoughts_wanted=(asked.get("thinking") or {}).get("type", "disabled") != "disabled",
         )

@@ -154,7 +154,7 @@ class GenerateContent:
         thinking = (asked.get("generationConfig") or {}).get("thinkingConfig") or {}
         return Question(
             model=route["model"],
-            turns=[Turn("system", system)]
+            turns=[Turn("system", system)] * bool(system)
             + [turn for content in contents for turn in turns_of(content)],
             streamed=route["method"] == "streamGenerateContent",
             # Google reads either spelling of a field, and clients mix them.

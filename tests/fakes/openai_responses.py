@@ -231,7 +231,7 @@ class Responses:
     """`POST /v1/responses`."""
 
     def read(self, request: HttpRequest, asked: Json) -> Question:
-        given = asked.get("input")
+        given, system = asked.get("input"), asked.get("instructions")
         if not asked.get("model"):
             raise RefusedRequestError("Missing required parameter: 'model'.")
         if not isinstance(given, str | list):
@@ -239,7 +239,7 @@ class Responses:
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
         return Question(
             model=str(asked["model"]),
-            turns=[Turn("system", asked.get("instructions")), *map(turn_of, items)],
+            turns=[Turn("system", system)] * bool(system) + [turn_of(item) for item in items],
             streamed=bool(asked.get("stream")),
             thoughts_wanted=bool((asked.get("reasoning") or {}).get("summary")),
         )

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
 
 from tests.fakes.openai_provider import FakeProvider, RequestRecord
+from tests.fakes.waiting import until
 
 Json = dict[str, Any]
 
@@ -52,13 +53,6 @@ async def texts_until_error(
     except (openai.APIError, json.JSONDecodeError) as error:
         return received, error
     return received, None
-
-
-async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.002)
 
 
 async def ended(fake: FakeProvider) -> RequestRecord:
