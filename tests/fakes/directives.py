@@ -2,6 +2,10 @@
 
 A block is a list of `name=value`, `name@count` and bare `name` entries. A value is a bare word,
 a JSON value or a quoted Python string. Whatever is not understood raises `DirectiveError`.
+
+Tokens of the prompt are its words. `cached`, `cache_write_5m`, `cache_write_1h` and `audio` say
+how many of them were of that kind; `reasoning` and `web_searches` come on top. All APIs follow
+the same block and spell it in their own ways.
 """
 
 import json

@@ -165,6 +165,7 @@ class ChatCompletions:
         return {**shared, "choices": [choice], **({} if told is None else {"usage": told})}
 
     def spell(self, counts: Counts) -> Json:
+        written = {"cache_write_tokens": counts.cache_write} if counts.cache_write else {}
         return {
             "prompt_tokens": counts.prompt,
             "completion_tokens": counts.completion,
@@ -172,6 +173,7 @@ class ChatCompletions:
             "prompt_tokens_details": {
                 "cached_tokens": counts.cache_read,
                 "audio_tokens": counts.input_audio,
+                **written,
             },
             "completion_tokens_details": {
                 "reasoning_tokens": counts.reasoning,
@@ -185,11 +187,13 @@ class ChatCompletions:
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
         cached, audio = prompt.get("cached_tokens", 0), prompt.get("audio_tokens", 0)
+        written = prompt.get("cache_write_tokens", 0)
         reasoning = completion.get("reasoning_tokens", 0)
         return Counts(
-            input=usage.get("prompt_tokens", 0) - cached - audio,
+            input=usage.get("prompt_tokens", 0) - cached - audio - written,
             input_audio=audio,
             cache_read=cached,
+            cache_write_5m=written,
             output=usage.get("completion_tokens", 0) - reasoning,
             reasoning=reasoning,
         )

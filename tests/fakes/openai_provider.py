@@ -1,4 +1,4 @@
-"""A language model provider for tests: OpenAI's chat completions over HTTP on loopback.
+"""A language model provider for tests: the APIs of OpenAI, Anthropic and Gemini on loopback.
 
 Owns the server: as an asynchronous context (`async with FakeProvider() as fake`), in a thread
 of its own (`with FakeProvider.in_thread() as fake`) or as a process

@@ -1,6 +1,5 @@
-"""OpenAI's responses: numbered events that build items of output, and bodies."""
+"""OpenAI's responses: numbered events that build items of output."""
 
-import time
 from typing import Any
 
 from tests.fakes.answers import Answer, Piece, ToolArguments, ToolOpening
@@ -8,17 +7,22 @@ from tests.fakes.api import RefusedRequestError
 from tests.fakes.connection import HttpRequest
 from tests.fakes.conversation import Question, Turn
 from tests.fakes.openai_chat import error_body, response_headers
+from tests.fakes.openai_items import (
+    call_item,
+    final_response,
+    message_item,
+    reasoning_item,
+    response_object,
+    search_items,
+    summary_part,
+    text_part,
+)
 from tests.fakes.usage import Counts, UsageReport
 from tests.fakes.wire import COMMENT_EVENT, error_message, typed_event
 
 Json = dict[str, Any]
 
 ROLES = {"developer": "system"}
-INCOMPLETE_REASONS = {
-    "length": "max_output_tokens",
-    "content_filter": "content_filter",
-    "blocked": "content_filter",
-}
 
 
 def turn_of(item: Json) -> Turn:
@@ -27,88 +31,6 @@ def turn_of(item: Json) -> Turn:
         return Turn("tool", item.get("output"))
     role = str(item.get("role", "assistant"))
     return Turn(ROLES.get(role, role), item.get("content"))
-
-
-def text_part(text: str) -> Json:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def message_item(answer: Answer, status: str, content: list[Json]) -> Json:
-    key = f"msg_fake_{answer.number}"
-    return {
-        "id": key,
-        "type": "message",
-        "status": status,
-        "role": "assistant",
-        "content": content,
-    }
-
-
-def call_item(opening: ToolOpening, status: str, arguments: str) -> Json:
-    return {
-        "id": f"fc_{opening.key}",
-        "type": "function_call",
-        "status": status,
-        "call_id": f"call_{opening.key}",
-        "name": opening.tool.name,
-        "arguments": arguments,
-    }
-
-
-def reasoning_item(answer: Answer, summary: list[Json]) -> Json:
-    return {"id": f"rs_fake_{answer.number}", "type": "reasoning", "summary": summary}
-
-
-def summary_part(text: str) -> Json:
-    return {"type": "summary_text", "text": text}
-
-
-def search_items(answer: Answer) -> list[Json]:
-    """Searches are charged by the call, so each is an item; usage does not count them."""
-    return [
-        {
-            "id": f"ws_fake_{answer.number}_{index}",
-            "type": "web_search_call",
-            "status": "completed",
-            "action": {"type": "search", "query": f"query {index}"},
-        }
-        for index in range(answer.directives.web_searches)
-    ]
-
-
-def response_object(answer: Answer, status: str, output: list[Json], **fields: Any) -> Json:
-    return {
-        "id": f"resp_fake_{answer.number}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "status": status,
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "max_output_tokens": None,
-        "model": answer.question.model,
-        "output": output,
-        "parallel_tool_calls": True,
-        "previous_response_id": None,
-        "service_tier": "default",
-        "store": False,
-        "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": 1.0,
-        "truncation": "disabled",
-        "usage": None,
-        "metadata": {},
-        **fields,
-    }
-
-
-def final_response(answer: Answer, output: list[Json], usage: UsageReport) -> Json:
-    reason = INCOMPLETE_REASONS.get(answer.finish)
-    details = None if reason is None else {"reason": reason}
-    status = "completed" if reason is None else "incomplete"
-    return response_object(answer, status, output, incomplete_details=details, usage=usage.tell())
 
 
 class ResponseWriter:
@@ -140,8 +62,8 @@ class ResponseWriter:
     def opening(self) -> bytes:
         begun = response_object(self.answer, "in_progress", [])
         head = self.event("created", response=begun) + self.event("in_progress", response=begun)
-        searches = [self.whole_item(item) for item in search_items(self.answer)]
-        return head + self.reasoning() + b"".join(searches)
+        reasoning = self.reasoning()
+        return head + reasoning + b"".join(map(self.whole_item, search_items(self.answer)))
 
     def whole_item(self, item: Json) -> bytes:
         added = self.item_event("output_item.added", item)
