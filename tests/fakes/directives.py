@@ -78,6 +78,9 @@ class Directives:
     web_searches: int = 0
     reasoning: int = 0
     finish: str = "stop"
+    #: The model and the service tier that it says it served.
+    served: str = ""
+    tier: str = ""
     tools: tuple[ToolRequest, ...] = ()
     tool_forever: bool = False
 
@@ -148,6 +151,8 @@ PLAIN_READERS: dict[str, Callable[[Entry], Any]] = {
     "web_searches": whole_number,
     "reasoning": whole_number,
     "finish": finish_reason,
+    "served": plain_text,
+    "tier": plain_text,
     "tool_forever": flag,
 }
 

@@ -59,8 +59,8 @@ def identity(answer: Answer, kind: str) -> Json:
         "id": f"chatcmpl-fake-{answer.number}",
         "object": kind,
         "created": int(time.time()),
-        "model": answer.question.model,
-        "service_tier": "default",
+        "model": answer.directives.served or answer.question.model,
+        "service_tier": answer.directives.tier or "default",
         "system_fingerprint": FINGERPRINT,
     }
 

@@ -63,6 +63,35 @@ def test_a_large_usage_is_exact(client: Client) -> None:
     assert client.ask(f"[[fake text='' usage={usage}]]")["cost"] == "1499.99999985"
 
 
+@pytest.mark.parametrize(
+    ("wish", "cost", "unpriced", "flags"),
+    [
+        # 1000 x 2.50 / 1e6 and 1000 x 4.25 / 1e6: what was served decides, not what was asked for.
+        ("served=gpt-4o-2024-08-06", "0.0025", 0, []),
+        ("served=gpt-4o tier=priority", "0.00425", 0, []),
+        ("served=gpt-4o tier=default", "0.0025", 0, []),
+        ("served=gpt-4o tier=scale", "0.0025", 0, ["tier_not_priced"]),
+        ("served=house-model", None, 1, []),
+    ],
+)
+def test_what_was_served_is_priced(
+    client: Client, wish: str, cost: str | None, unpriced: int, flags: list[str]
+) -> None:
+    usage = '{"prompt_tokens":1000,"completion_tokens":0,"total_tokens":1000}'
+    run = client.ask(f"[[fake text='' usage={usage} {wish}]]")
+    assert (run["cost"], run["unpriced_calls"]) == (cost, unpriced)
+    assert run["calls"][0]["flags"] == flags
+    told = [e for e in client.events_of(run) if e["type"] == "cost.updated"]
+    assert (told[-1]["total"], told[-1]["unpriced_calls"]) == (cost, unpriced)
+
+
+def test_what_the_provider_states_is_charged(client: Client) -> None:
+    usage = '{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"cost":0.00045}'
+    for wish in ("served=gpt-4o", "served=house-model"):
+        run = client.ask(f"[[fake tokens=3 usage={usage} {wish}]]")
+        assert (run["cost"], run["unpriced_calls"], run["estimated"]) == ("0.00045", 0, False)
+
+
 @pytest.mark.parametrize("wish", ["nousage=1", "zerousage=1"])
 def test_missing_usage_is_estimated_and_said_to_be(client: Client, wish: str) -> None:
     run = client.ask(f"[[fake tokens=30 {wish}]]")
