@@ -5,7 +5,7 @@ import json
 from typing import Annotated, Any
 
 from django.http import HttpResponseBase
-from ninja import Query, Schema
+from ninja import Field, Query, Schema
 
 from chat import asking, database, runs, sessions
 from chat.asking import Asked
@@ -57,6 +57,8 @@ class CostSummary(Schema):
     completion_tokens: int
     total_cost: float
     model: str | None
+    incomplete: bool = Field(False, description="Calls without a price are missing.")
+    unpriced_calls: int = 0
 
 
 @api.get("/chat/stream", **streams.DESCRIBED)
@@ -108,7 +110,11 @@ async def clear_session(request: CallerRequest, session_id: str) -> Any:
     return Done(message=f"Session {session_id[:128]} cleared")
 
 
-@api.get("/cost-summary", response={200: CostSummary, 401: Problem, 404: Problem})
+@api.get(
+    "/cost-summary",
+    response={200: CostSummary, 401: Problem, 404: Problem},
+    exclude_unset=True,
+)
 async def cost_summary(request: CallerRequest, session_id: str | None = None) -> Any:
     """Say what the caller has used since the last reset, or one session of it."""
     return await database.read(_cost_summary, request, session_id)

@@ -5,8 +5,10 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from chat.models import ApiKey, EventRecord, Message, Run
-from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+from costs.models import LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
+from costs.usage import Usage
 from tests import driving
+from tests.costs import calls
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MODELS = ("chatsession", "run", "message", "eventrecord")
@@ -104,3 +106,28 @@ def test_A_6_whoever_is_not_staff_gets_no_further_than_the_login(client, done):
     answer = client.get(reverse("admin:chat_run_changelist"))
     assert answer.status_code == 302
     assert "login" in answer["location"]
+
+
+def test_a_price_of_our_own_is_added_with_its_author_and_then_stays(admin, transactional_db):
+    url = reverse("admin:costs_priceoverride_add")
+    form = {"provider": "p", "model_pattern": "m-*", "valid_from_0": "2026-11-01"}
+    form |= {"valid_from_1": "00:00", "service_tier": "", "note": ""}
+    refused = admin.post(url, form | {"rates": '{"input": 0.15, "output": "1"}'})
+    assert b"write it as text" in refused.content
+    assert admin.post(url, form | {"rates": '{"input": "0.15", "output": "1"}'}).status_code == 302
+    row = PriceOverride.objects.get()
+    assert (row.created_by, row.rates) == ("admin", {"input": "0.15", "output": "1"})
+    changelist = reverse("admin:costs_priceoverride_changelist")
+    assert b"delete_selected" not in admin.get(changelist).content
+    for page in ("change", "delete"):
+        url = reverse(f"admin:costs_priceoverride_{page}", args=[row.pk])
+        assert admin.post(url, form).status_code == 403
+
+
+def test_calls_without_a_price_are_found(admin, transactional_db):
+    payer = calls.payer()
+    calls.made(payer, Usage(input=1))
+    unpriced = calls.made(payer, Usage(input=1), price=None)
+    page = admin.get(reverse("admin:costs_modelcall_changelist"), {"price": "unpriced"})
+    assert [call.pk for call in page.context["cl"].queryset] == [unpriced]
+    assert b"unpriced</td>" in page.content

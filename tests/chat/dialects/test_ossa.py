@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from chat import attendance, database, sessions
 from chat.models import ChatSession, Run
 from chat.principals import EVERYBODY
+from costs.usage import Usage
 from tests import driving, invariants
 from tests.chat.dialects.asking import Request, call, data_in, events_in
+from tests.costs import calls
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -258,6 +261,22 @@ async def test_F20_costs_are_summed_and_begin_anew_when_asked(ringing):
     assert after == {**spent, **dict.fromkeys(list(spent)[:3], 0), "total_cost": 0.0}
     session = await database.read(sessions.get_for, EVERYBODY, "user123")
     await database.read(invariants.check_session, session)
+
+
+async def test_F20_calls_without_a_price_are_said_to_be_missing(transactional_db):
+    payer = replace(calls.payer(), owner_key=EVERYBODY.owner_key)
+    await database.write(calls.made, payer, Usage(input=1, output=2))
+    await database.write(calls.made, payer, Usage(input=10), price=None)
+    _, summary = await call("/cost-summary")
+    assert summary.pop("model") == "m"
+    assert summary == {
+        "total_tokens": 13,
+        "prompt_tokens": 11,
+        "completion_tokens": 2,
+        "total_cost": 0.000009,
+        "incomplete": True,
+        "unpriced_calls": 1,
+    }
 
 
 async def test_another_site_s_page_starts_nothing(ringing):
