@@ -53,10 +53,22 @@ def check_access(**_: Any) -> list[CheckMessage]:
 def check_manifest(**_: Any) -> list[CheckMessage]:
     """Keys of the manifest that mean nothing are misspelt, or promise what is not done."""
     manifest = settings.ENV.manifest
-    return [
+    if manifest is None:
+        return []
+    found: list[CheckMessage] = [
         Warning(f"The manifest's {key} means nothing here.", id="chat.W002")
-        for key in (manifest.unknown() if manifest else ())
+        for key in manifest.unknown()
     ]
+    if unheeded := manifest.spec.memory.unheeded:
+        found.append(
+            Warning(
+                f"Conversations are kept in the database, whatever the manifest says in"
+                f" spec.memory ({', '.join(unheeded)}).",
+                hint="Older turns are left out, not summarised: see window_size, max_token_limit.",
+                id="chat.W004",
+            )
+        )
+    return found
 
 
 @register()

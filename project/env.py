@@ -59,7 +59,7 @@ class Environment(BaseSettings):
 
     #: An agent.ossa.yaml; what it says is the default of what the environment leaves out.
     agent_manifest: Path | None = None
-    manifest: Manifest | None = Field(default=None, init=False, exclude=True)
+    manifest: Manifest | None = Field(default=None, init=False, exclude=True, repr=False)
 
     auth_given: Literal["", "open", "required"] = Field(default="", validation_alias="AUTH")
     secret_key: SecretStr = SecretStr("")

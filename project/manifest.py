@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+
+from project.manifest_part import Flag, Part
+from project.manifest_tools import TYPES, Tools
 
 MAX_CHARACTERS = 1_000_000
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^{}]*))?\}")
@@ -22,12 +25,6 @@ TAKEN_HTTP = ["/chat", "/stream", "/invoke", "/invocations", "/ping", "/sessions
 
 class InvalidManifest(ValueError):
     """The manifest cannot be used; the message names each key that is wrong."""
-
-
-def _flag(value: Any) -> Any:
-    if isinstance(value, bool) or value in ("true", "false"):
-        return value in (True, "true")
-    raise ValueError("is neither true nor false")
 
 
 def _endpoint(value: Any) -> Any:
@@ -44,22 +41,17 @@ def _http_endpoint(value: Any) -> Any:
     return _endpoint(value)
 
 
-Flag = Annotated[bool, BeforeValidator(_flag)]
 Endpoint = Annotated[str, BeforeValidator(_endpoint)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Metadata(_Part):
+class Metadata(Part):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]{1,40}$")] = "0.1.0"
     description: Annotated[str, Field(max_length=2000)] = ""
 
 
-class Llm(_Part):
+class Llm(Part):
     provider: Annotated[str, Field(pattern=r"^[a-z]{1,40}$")] | None = None
     model: Annotated[str, Field(pattern=r"^\S{1,120}$")] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -68,23 +60,23 @@ class Llm(_Part):
     ] = None
 
 
-class Sse(_Part):
+class Sse(Part):
     enabled: Flag = True
     endpoint: Annotated[str, BeforeValidator(_http_endpoint)] = "/chat/stream"
 
 
-class WebSocket(_Part):
+class WebSocket(Part):
     enabled: Flag = True
     endpoint: Endpoint | Literal["/ws"] = "/ws"
     port: Port | None = None
 
 
-class A2a(_Part):
+class A2a(Part):
     enabled: Flag = False
     mesh_url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")] = "http://localhost:8080"
 
 
-class Callbacks(_Part):
+class Callbacks(Part):
     on_llm_start: Flag = True
     on_llm_new_token: Flag = True
     on_llm_end: Flag = True
@@ -92,37 +84,62 @@ class Callbacks(_Part):
     on_tool_end: Flag = True
 
 
-class Streaming(_Part):
+class Streaming(Part):
     sse: Sse = Sse()
     websocket: WebSocket = WebSocket()
     a2a: A2a = A2a()
     callbacks: Callbacks = Callbacks()
 
 
-class Cors(_Part):
+class Cors(Part):
     enabled: Flag = True
     origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]] = []
 
 
-class RateLimit(_Part):
+class RateLimit(Part):
     enabled: Flag = True
     requests_per_minute: Annotated[int, Field(ge=1)] = 60
 
 
-class Api(_Part):
+class Api(Part):
     port: Port | None = None
     cors: Cors = Cors(enabled=False)
     rate_limit: RateLimit = RateLimit(enabled=False)
 
 
-class Spec(_Part):
+class Memory(Part):
+    """How much of the conversation the model sees. What is left out limits nothing."""
+
+    type: Literal["buffer", "redis", "postgres", "summary", "entity"] = "buffer"
+    enabled: Flag = True
+    #: Past exchanges: a question and its answer are one.
+    window_size: Annotated[int, Field(ge=1)] | None = None
+    max_token_limit: Annotated[int, Field(ge=1)] | None = None
+    config: Annotated[dict[str, Any], Field(repr=False)] = {}
+    persistence: Annotated[dict[str, Any], Field(repr=False)] = {}
+
+    @property
+    def unheeded(self) -> list[str]:
+        """The keys that say where or how it is kept: that is always in the database."""
+        said = {
+            f"type {self.type}": self.type != "buffer",
+            "config": self.config,
+            "persistence": self.persistence,
+        }
+        return [key for key, is_said in said.items() if is_said]
+
+
+class Spec(Part):
     role: Annotated[str, Field(min_length=1, max_length=20_000)]
     llm: Llm = Llm()
+    #: Exactly these; None is all of ours.
+    tools: Tools | None = None
+    memory: Memory = Memory()
     streaming: Streaming = Streaming()
     api: Api | None = None
 
 
-class Manifest(_Part):
+class Manifest(Part):
     kind: Literal["Agent"] = "Agent"
     metadata: Metadata
     spec: Spec
@@ -196,7 +213,12 @@ def _load(text: str) -> Any:
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
     # Not what was found there: it may be a secret.
-    return f"{'.'.join(map(str, place))}: {message.removeprefix('Value error, ')}"
+    keys = [
+        str(key)
+        for position, key in enumerate(place)
+        if not (key in TYPES and position and isinstance(place[position - 1], int))
+    ]
+    return f"{'.'.join(keys)}: {message.removeprefix('Value error, ')}"
 
 
 def _expand(value: Any, place: str, environment: Mapping[str, str], problems: list[str]) -> Any:
@@ -222,11 +244,14 @@ def _expand(value: Any, place: str, environment: Mapping[str, str], problems: li
     return PLACEHOLDER.sub(found, value)
 
 
-def _unknown(part: _Part, place: str) -> Iterator[str]:
+def _unknown(part: Part, place: str) -> Iterator[str]:
     #: What others read from the same file.
     known = () if place else ("ossaVersion", "apiVersion")
     yield from (f"{place}{key}" for key in part.model_extra or {} if key not in known)
     for key in type(part).model_fields:
         inner = getattr(part, key)
-        if isinstance(inner, _Part):
+        if isinstance(inner, Part):
             yield from _unknown(inner, f"{place}{key}.")
+        elif key == "tools":
+            for number, tool in enumerate(inner or ()):
+                yield from _unknown(tool, f"{place}{key}.{number}.")

@@ -1,6 +1,8 @@
 import pytest
+from django.conf import settings
 
 from chat import checks
+from project import manifest
 
 
 class Env:
@@ -57,3 +59,13 @@ def test_a_server_that_is_open_to_all_pages_is_warned_of(env):
     assert checks.check_access() == []
     env.cors_origins = ("*",)
     assert [found.id for found in checks.check_access()] == ["chat.W003"]
+
+
+def test_what_a_manifest_says_in_vain_is_a_warning(monkeypatch):
+    text = "metadata: {name: a, team: b}\nspec: {role: x, memory: {type: summary}}"
+    made = manifest.parse(text, {}, name="agent.ossa.yaml")
+    monkeypatch.setattr(settings.ENV, "manifest", made)
+    unknown, unheeded = checks.check_manifest()
+    assert (unknown.id, unheeded.id) == ("chat.W002", "chat.W004")
+    assert "metadata.team" in unknown.msg
+    assert "spec.memory (type summary)" in unheeded.msg
