@@ -102,6 +102,7 @@ class Execution:
             turns=prepared.turns,
             context=prepared.context,
             meter=self._meter,
+            stored=self.buffer.flush,
         )
         async with aclosing(said):  # type: ignore[type-var]
             async for piece in said:

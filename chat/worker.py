@@ -29,6 +29,7 @@ from chat import (
     recovery,
     runs,
 )
+from chat.agent import agent
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
 
@@ -106,6 +107,7 @@ class Worker:
         for keeper in (*keepers, self._compact_forever):
             self._spawn(self._supervised(keeper))
         self._spawn(broadcast.warn_of_eviction())
+        self._spawn(agent.ask_for_tools())
         self._loop.call_soon(started.set)
         self._loop.run_forever()
         self._loop.run_until_complete(self._end_tasks())

@@ -9,21 +9,25 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentState, after_model, wrap_tool_call
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    after_model,
+    wrap_tool_call,
+)
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from chat.agent import catalog, history, prompts
+from chat.agent import catalog, history, prompts, toolbox
 from chat.agent.errors import AgentError, classify
 from chat.agent.history import Turn
 from chat.agent.metered import Metered
 from chat.agent.pieces import Piece
 from chat.agent.providers.contract import Provider
-from chat.agent.tools import TOOLS
-from chat.agent.translate import STREAM_MODES, Translator
+from chat.agent.translate import STREAM_MODES, Translator, clean, shortened
 from chat.metering import Meter
 
 logger = logging.getLogger(__name__)
@@ -33,11 +37,17 @@ STEP_LIMIT = 25
 
 
 async def answer(
-    *, model: str, turns: Sequence[Turn], context: Mapping[str, Any], meter: Meter
+    *,
+    model: str,
+    turns: Sequence[Turn],
+    context: Mapping[str, Any],
+    meter: Meter,
+    stored: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[Piece]:
     """Answer the last of `turns`, piece by piece; every request is charged to `meter`.
 
-    `context` is what the agent is told about the user, by name.
+    `context` is what the agent is told about the user, by name. `stored` waits until all pieces
+    so far are; no tool is called before, so that a call is not repeated after a crash.
 
     Raises AgentError. Closing the iterator ends the request to the provider.
     """
@@ -46,7 +56,8 @@ async def answer(
     chat_model.measure_with(meter)
     kept = history.within(turns, window_tokens=provider.window_tokens)
     translator = Translator()
-    stream = _graph(provider, chat_model, context).astream(
+    tools = await toolbox.tools() if provider.has_tools else []
+    stream = _graph(provider, chat_model, tools, context, _guarded_after(stored)).astream(
         {"messages": history.to_langchain(kept)},
         {"recursion_limit": STEP_LIMIT},
         stream_mode=STREAM_MODES,
@@ -69,16 +80,28 @@ def warm_up() -> None:
     """Load what the first answer would otherwise wait for: clients, graphs, prices."""
     model = catalog.default_model()
     provider, name = catalog.resolve(model)
-    _graph(provider, provider.build(name), {})
+    _graph(provider, provider.build(name), toolbox.known_tools(), {})
     catalog.price_of(model, at=timezone.now())
+    toolbox.servers()
 
 
-def _graph(provider: Provider, chat_model: Metered, context: Mapping[str, Any]) -> Any:
+async def ask_for_tools() -> None:
+    """Ask the servers of tools for what they have, before the first answer waits for it."""
+    await toolbox.tools()
+
+
+def _graph(
+    provider: Provider,
+    chat_model: Metered,
+    tools: Sequence[BaseTool],
+    context: Mapping[str, Any],
+    *guards: AgentMiddleware,
+) -> Any:
     return create_agent(
         chat_model,
-        tools=list(TOOLS.values()) if provider.has_tools else [],
+        tools=tools,
         system_prompt=prompts.with_context(_role(provider), context),
-        middleware=[_guarded, _readable],
+        middleware=[*guards, _readable],
     )
 
 
@@ -105,27 +128,41 @@ def _readable(state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] |
     return {"messages": told, "jump_to": "model"}
 
 
-@wrap_tool_call
-async def _guarded(
-    request: ToolCallRequest,
-    handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-) -> ToolMessage | Command[Any]:
+def _guarded_after(stored: Callable[[], Awaitable[None]]) -> AgentMiddleware:
     """A tool that fails or hangs is a result the model can read, not the end of the run."""
-    try:
-        async with asyncio.timeout(TOOL_LIMIT_S):
-            return await handler(request)
-    except ToolException as error:
-        return _failed(request, str(error))
-    except TimeoutError:
-        return _failed(request, f"The tool gave no answer within {TOOL_LIMIT_S:.0f} s.")
-    except Exception:
-        logger.exception("Tool %r failed", request.tool_call["name"])
-        return _failed(request, "The tool failed.")
+
+    @wrap_tool_call
+    async def guarded(
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        await stored()
+        try:
+            async with asyncio.timeout(TOOL_LIMIT_S):
+                return _as_text(await handler(request))
+        except ToolException as error:
+            return _failed(request, str(error))
+        except TimeoutError:
+            return _failed(request, f"The tool gave no answer within {TOOL_LIMIT_S:.0f} s.")
+        except Exception:
+            logger.exception("Tool %r failed", request.tool_call["name"])
+            return _failed(request, "The tool failed.")
+
+    return guarded
+
+
+def _as_text(result: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
+    """Give the model what people are shown: not every provider takes more than text, or all."""
+    if isinstance(result, ToolMessage):
+        result.content = shortened(clean(str(result.text))) or "(nothing)"
+    return result
 
 
 def _failed(request: ToolCallRequest, text: str) -> ToolMessage:
     called = request.tool_call
-    return ToolMessage(text, tool_call_id=called["id"], name=called["name"], status="error")
+    return ToolMessage(
+        shortened(clean(text)), tool_call_id=called["id"], name=called["name"], status="error"
+    )
 
 
 __all__ = ["AgentError", "Turn", "answer"]

@@ -66,7 +66,7 @@ class Translator:
         if message.tool_call_id in self._seen_results:
             return
         self._seen_results.add(message.tool_call_id)
-        content = _shortened(clean(str(message.text)))
+        content = shortened(clean(str(message.text)))
         yield pieces.ToolResult(message.tool_call_id, content, is_error=message.status == "error")
 
     def _whole(self, kind: type[pieces.Text | pieces.Reasoning], text: str) -> Iterator[Piece]:
@@ -94,10 +94,12 @@ def clean(text: str) -> str:
     return joined.replace("\0", "\ufffd")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Cut what is too long to be kept as the result of a tool."""
     if len(text) <= MAX_RESULT_CHARACTERS:
         return text
-    return f"{text[:MAX_RESULT_CHARACTERS]}\n… ({len(text)} characters, shortened)"
+    notice = f"\n… ({len(text)} characters, shortened)"
+    return text[: MAX_RESULT_CHARACTERS - len(notice)] + notice
 
 
 def _custom(payload: Any) -> Piece:
@@ -121,4 +123,4 @@ def _as_json(payload: Any) -> Any:
         text = clean(json.dumps(plain, ensure_ascii=False))
     except (ValueError, RecursionError):
         return f"({type(payload).__name__}, not JSON)"
-    return json.loads(text) if len(text) <= MAX_RESULT_CHARACTERS else _shortened(text)
+    return json.loads(text) if len(text) <= MAX_RESULT_CHARACTERS else shortened(text)

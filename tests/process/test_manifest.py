@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.chat.dialects.asking import data_in
-from tests.process.product import ROOT, Product
+from tests.process.product import ROOT, Product, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -23,6 +23,9 @@ metadata: {name: my-agent, version: 1.2.3}
 spec:
   role: "You are helpful.\\nUser preferences: nothing but tests"
   llm: {provider: scripted}
+  tools:
+    - {type: function, name: calculator}
+    - {type: mcp, name: fake, config: {server: "${MCP_SERVER:false}", env: {GIVEN: x}}}
   streaming:
     sse: {endpoint: /api/stream}
     websocket: {endpoint: /chat}
@@ -38,12 +41,17 @@ spec:
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("manifest")
     (folder / "agent.ossa.yaml").write_text(MANIFEST)
-    with Product(folder / "data", AGENT_MANIFEST=str(folder / "agent.ossa.yaml")) as started:
+    with Product(
+        folder / "data",
+        AGENT_MANIFEST=str(folder / "agent.ossa.yaml"),
+        MCP_SERVER=f"{sys.executable} {ROOT / 'tests' / 'fakes' / 'mcp_server.py'}",
+    ) as started:
         yield started
 
 
 def ask(product: Product, path: str, message: str) -> list[dict[str, object]]:
-    with httpx.stream("GET", product.url + path, params={"message": message}) as response:
+    asked = {"message": message}
+    with httpx.stream("GET", product.url + path, params=asked, timeout=30) as response:
         assert response.status_code == 200
         return data_in(response.read().decode())
 
@@ -78,6 +86,18 @@ def test_F26_only_what_is_switched_off_is_not_told(product: Product) -> None:
 def test_the_role_is_what_the_agent_is_told(product: Product) -> None:
     told = ask(product, "/chat/stream", "Recommend something")
     assert "nothing but tests" in str(told[-1]["result"])
+
+
+def test_a_tool_of_a_server_that_the_manifest_names_is_called(product: Product) -> None:
+    wish = '[[tool=environment args={"names":["GIVEN","SECRET_KEY"]}]]'
+    # The server may only just be starting.
+    wait_for(
+        lambda: "GIVEN=x, SECRET_KEY=None" in str(ask(product, "/chat/stream", wish)[-1]),
+        timeout_s=30,
+    )
+    told = ask(product, "/chat/stream", "[[tool=clock]]")
+    assert "clock is not a valid tool" in str(told[-1]["result"])
+    assert "Traceback" not in product.log
 
 
 def test_F24_what_is_switched_off_is_gone(product: Product) -> None:

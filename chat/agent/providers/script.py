@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,7 +35,7 @@ class Script:
     fail_after: int = 0
 
 
-def read(messages: Sequence[BaseMessage], *, has_tools: bool) -> Script:
+def read(messages: Sequence[BaseMessage], *, tools: Collection[str]) -> Script:
     """Make the script for the answer to the last user message."""
     position = max(i for i, m in enumerate(messages) if m.type == "human")
     results = [m for m in messages[position:] if isinstance(m, ToolMessage)]
@@ -47,7 +47,9 @@ def read(messages: Sequence[BaseMessage], *, has_tools: bool) -> Script:
         wanted.pop("tool", None)
         wanted.setdefault("text", f"The answer is {results[-1].text}.")
     elif not found:
-        wanted = (has_tools and _tool_for(said)) or _talk(said, messages[:position])
+        wanted = _tool_for(said)
+        if wanted.get("tool") not in tools:
+            wanted = _talk(said, messages[:position])
         if _RECOMMEND.search(said):
             wanted = _recommendation(messages)
     if "tokens" in wanted:

@@ -48,7 +48,8 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        wanted = script.read(messages, has_tools=bool(kwargs.get("tools")))
+        tools = [tool["function"]["name"] for tool in kwargs.get("tools", ())]
+        wanted = script.read(messages, tools=tools)
         prompt_tokens = _prompt_tokens(messages, kwargs.get("tools"))
         pieces = [wanted.args] if wanted.tool else script.pieces(wanted.text)
         for position, piece in enumerate(pieces):
