@@ -54,7 +54,7 @@ async def answer(
     provider, name = catalog.resolve(model)
     chat_model = provider.build(name)
     chat_model.measure_with(meter)
-    kept = history.within(turns, window_tokens=provider.window_tokens)
+    kept = _remembered(turns, provider)
     translator = Translator()
     tools = await toolbox.tools() if provider.has_tools else []
     stream = _graph(provider, chat_model, tools, context, _guarded_after(stored)).astream(
@@ -103,6 +103,16 @@ def _graph(
         system_prompt=prompts.with_context(_role(provider), context),
         middleware=[*guards, _readable],
     )
+
+
+def _remembered(turns: Sequence[Turn], provider: Provider) -> list[Turn]:
+    manifest = settings.ENV.manifest
+    if manifest is None:
+        return history.within(turns, window_tokens=provider.window_tokens)
+    memory = manifest.spec.memory
+    window_tokens = min(provider.window_tokens, memory.max_token_limit or provider.window_tokens)
+    exchanges = memory.window_size if memory.enabled else 0
+    return history.within(history.newest(turns, exchanges), window_tokens=window_tokens)
 
 
 def _role(provider: Provider) -> str:

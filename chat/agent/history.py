@@ -17,6 +17,14 @@ class Turn:
     parts: Sequence[Part]
 
 
+def newest(turns: Sequence[Turn], exchanges: int | None) -> Sequence[Turn]:
+    """Keep the last turn and so many exchanges before it, each from its question on; None: all."""
+    asked = [position for position, turn in enumerate(turns) if turn.role == "user"]
+    if exchanges is None or len(asked) <= exchanges:
+        return turns
+    return turns[asked[-exchanges - 1] :]
+
+
 def within(turns: Sequence[Turn], *, window_tokens: int) -> list[Turn]:
     """Keep the newest turns that fit, always with the last one, and begin with a user's turn."""
     kept: list[Turn] = []

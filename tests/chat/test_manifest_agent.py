@@ -1,4 +1,4 @@
-"""What a manifest makes of the agent: exactly its tools."""
+"""What a manifest makes of the agent: exactly its tools, and how much it remembers."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from chat.models import Run
+from chat.models import Message, Run
 from project import manifest
 from tests import driving, invariants
 
@@ -91,3 +91,20 @@ def test_an_endpoint_is_called_only_when_the_run_can_no_longer_start_again(ask, 
 def test_the_tools_are_exactly_those_of_the_manifest(ask, tools, told):
     wish = '[[tool=calculator args={"expression":"1+1"} delay_ms=0]]'
     assert told in [event.type for event in ask(wish, {"tools": tools})]
+
+
+@pytest.mark.parametrize(
+    ("memory", "answers"),
+    [
+        ({"type": "redis"}, ["Your name is Alice."] * 2),
+        ({"enabled": False}, ["You have not told me your name."] * 2),
+        ({"window_size": 1}, ["Your name is Alice.", "You have not told me your name."]),
+        ({"max_token_limit": 5}, ["You have not told me your name."] * 2),
+    ],
+)
+def test_F19_the_manifest_says_how_much_of_a_conversation_is_seen(ask, memory, answers):
+    ask("My name is Alice.", {"memory": memory})
+    for _ in answers:
+        ask("What's my name?", {"memory": memory})
+    told = [message.parts[0]["text"] for message in Message.objects.filter(role="assistant")]
+    assert told[1:] == answers
