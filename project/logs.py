@@ -1,4 +1,8 @@
-"""How a log line looks: text for people, JSON for programs; neither can be forged by content."""
+"""How a log line looks: text for people, JSON for programs; neither can be forged by content.
+
+A record may have `fields`, a dict given as `extra={"fields": …}`: in text they stand behind the
+message as `name=value`, in JSON each is a key of the line.
+"""
 
 import json
 import logging
@@ -17,7 +21,8 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _harmless(record.message).replace("\n", "\\n")
+        pairs = [f"{name}={value}" for name, value in _fields(record).items()]
+        record.message = _harmless(" ".join([record.message, *pairs])).replace("\n", "\\n")
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
@@ -30,15 +35,20 @@ class JsonFormatter(logging.Formatter):
     default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "at": self.formatTime(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            **_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "fields", {})
 
 
 def _harmless(text: str) -> str:

@@ -20,3 +20,11 @@ def test_M_2_a_json_line_is_json_whatever_it_says():
     line = JsonFormatter().format(record('quote " and \n newline'))
     assert json.loads(line)["message"] == 'quote " and \n newline'
     assert "\n" not in line
+
+
+def test_fields_stand_behind_the_message_and_cannot_forge_a_line():
+    made = record("stream ended")
+    made.fields = {"run_id": "a\nb", "cost_usd": None}
+    assert TextFormatter().format(made).endswith("stream ended run_id=a\\nb cost_usd=None")
+    line = JsonFormatter().format(made)
+    assert (json.loads(line)["run_id"], json.loads(line)["cost_usd"]) == ("a\nb", None)
