@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from chat import stream_log
 from chat.events import Envelope
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ async def publish(*fresh: Fresh) -> None:
     One message for all sessions: decoding what nobody here follows costs a process far less than
     a message for each session costs everybody.
     """
+    for _, envelopes in fresh:
+        stream_log.note_events(envelopes)
     packed = [[session_pk, [_pack(e) for e in envelopes]] for session_pk, envelopes in fresh]
     await _send(EVENTS_GROUP, {"type": "events", "sessions": packed})
 

@@ -16,7 +16,7 @@ from chat.models import Message, Run
 from costs import ledger
 
 
-def end(run: Run, terminal: events.Terminal) -> None:
+def end(run: Run, terminal: events.Terminal, *, total_chunks: int | None = None) -> None:
     """Bring a run's row to the state that its terminal event says, and charge what is open."""
     abandon_calls(run.pk)
     values: dict[str, object] = {"status": Run.Status.FINISHED}
@@ -31,7 +31,8 @@ def end(run: Run, terminal: events.Terminal) -> None:
             values = {"status": Run.Status.CANCELLED}
             not_rolled_back = Run.objects.filter(pk=run.pk).exclude(cancel_reason="rolled_back")
             not_rolled_back.update(cancel_reason=terminal.reason)
-    Run.objects.filter(pk=run.pk).update(**values, lease_expires_at=None, ended_at=Now())
+    values |= {"total_chunks": total_chunks, "lease_expires_at": None, "ended_at": Now()}
+    Run.objects.filter(pk=run.pk).update(**values)
 
 
 def hand_back(run_id: uuid.UUID) -> None:

@@ -25,6 +25,7 @@ from chat.events import CancelReason, Event, StopReason
 from chat.leases import Claim
 from chat.metering import Meter
 from chat.models import Run
+from chat.stream_log import StreamLog
 from costs import ledger
 from costs.ledger import Payer
 from costs.tariffs import Tariff
@@ -48,6 +49,7 @@ class Execution:
     worker: str
     task: asyncio.Task[None] | None = None
     _draft: Draft = field(init=False)
+    _stream: StreamLog = field(init=False)
     _meter: Meter | None = None
     _stop: Stop | None = None
     _has_effects: bool = False
@@ -57,6 +59,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         self._draft = Draft(message_id=str(uuid.uuid4()))
+        self._stream = StreamLog(place=self.claim.place)
 
     def stop(self, reason: Stop) -> None:
         """End the attempt as soon as possible; the first reason counts, and none after its end."""
@@ -97,6 +100,7 @@ class Execution:
         self.buffer.add(events.RunStarted(model=self.claim.model))
         self.buffer.add(events.MessageStarted(message_id=self._draft.message_id, role="assistant"))
         self._is_told = True
+        self._stream.started(model=self.claim.model)
         said = agent.answer(
             model=self.claim.model,
             turns=prepared.turns,
@@ -154,6 +158,8 @@ class Execution:
         self, piece: pieces.Text | pieces.Reasoning | pieces.ToolCall | pieces.ToolArguments
     ) -> Iterator[Event]:
         self._note_effects()
+        if isinstance(piece, pieces.Text):
+            self._stream.count(piece.delta)
         if isinstance(piece, pieces.ToolCall):
             self._has_called_tools = True
             yield from self._draft.tool_call(tool_call_id=piece.tool_call_id, name=piece.name)
@@ -178,6 +184,7 @@ class Execution:
         if self._has_effects:
             return
         self._has_effects = True
+        self._stream.first_chunk()
         run_id = self.claim.place.run_id
         self.buffer.also(
             lambda _: Run.objects.filter(pk=run_id).update(has_effects=True, first_token_at=Now())
@@ -207,6 +214,7 @@ class Execution:
         self._tell_costs()
         self.buffer.also(lambda _: endings.hand_back(self.claim.place.run_id))
         await self._flush()
+        self._stream.ended("handed_over", self._meter.total() if self._meter else None)
 
     async def _end(self, terminal: events.Terminal, *, stop_reason: StopReason) -> None:
         """Close everything that is open and commit the end of the run in one transaction."""
@@ -225,16 +233,12 @@ class Execution:
                 ),
                 lambda stored: endings.store_message(run_id, stored),
             )
-        self.buffer.add(terminal, lambda _: endings.end(Run(pk=run_id), terminal))
-        await self._flush()
-        meter = self._meter
-        logger.info(
-            "Run %s: %s, %s output tokens, %s USD",
-            run_id,
-            terminal.type,
-            meter.completion_tokens if meter else 0,
-            meter.cost if meter else None,
+        chunks = self._stream.total_chunks
+        self.buffer.add(
+            terminal, lambda _: endings.end(Run(pk=run_id), terminal, total_chunks=chunks)
         )
+        await self._flush()
+        self._stream.ended(terminal.type, self._meter.total() if self._meter else None)
 
     def _tell_costs(self) -> None:
         if self._meter:

@@ -108,6 +108,9 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    #: In how many pieces the model sent the answer's text; NULL until the run has ended, and when
+    #: its worker died.
+    total_chunks = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -137,6 +140,9 @@ class Run(models.Model):
                 fields=["lease_expires_at"], name="run_leased", condition=Q(status="running")
             ),
             models.Index(fields=["session", "queued_seq"], name="run_of_session"),
+            models.Index(
+                fields=["ended_at"], name="run_ended", condition=Q(ended_at__isnull=False)
+            ),
             models.Index(
                 fields=["left_at"],
                 name="run_left",
