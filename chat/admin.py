@@ -7,10 +7,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from chat import parts
+from chat import answers, parts
 from chat.models import ApiKey, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import ledger
 from costs.admin import ReadOnlyAdmin
@@ -64,12 +64,17 @@ class RunAdmin(ReadOnlyAdmin):
     list_select_related = ("session",)
     search_fields = ("=id", "=session__session_id")
     ordering = ("-created_at",)
-    readonly_fields = ("cost", "usage", "calls", "charges", "events")
+    readonly_fields = ("stream", "cost", "usage", "calls", "charges", "events")
 
     @admin.display(description="cost in USD")
     def cost(self, run: Run) -> str:
         total = ledger.total_of_run(run.pk)
         return f"{'≈ ' if total.is_estimated else ''}{total.amount or '–'}"
+
+    def stream(self, run: Run) -> SafeString:
+        told = answers.stream(run).model_dump()
+        lines = (("–" if value is None else value, name) for name, value in told.items())
+        return format_html_join(", ", "{1}: {0}", lines)
 
     def usage(self, run: Run) -> str:
         total = ledger.total_of_run(run.pk)

@@ -1,9 +1,11 @@
 """Domain objects as the REST API shows them. All functions here read the database."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
+from chat import parts
 from chat.agent import catalog
-from chat.models import ChatSession, Run
+from chat.models import ChatSession, Message, Run
 from chat.schemas import (
     CallOut,
     CostComparison,
@@ -15,6 +17,7 @@ from chat.schemas import (
     RunError,
     RunOut,
     SessionCosts,
+    StreamOut,
     Timings,
     UsageOut,
 )
@@ -46,7 +49,20 @@ def run(found: Run) -> RunOut:
             first_token_at=found.first_token_at,
             ended_at=found.ended_at,
         ),
+        stream=stream(found),
         error=_error(found),
+    )
+
+
+def stream(found: Run) -> StreamOut:
+    """What the stream of a run's answer was like."""
+    answers = found.messages.filter(role=Message.Role.ASSISTANT)
+    stored = answers.values_list("parts", flat=True).first()
+    return StreamOut(
+        first_chunk_latency_s=_seconds(found.started_at, found.first_token_at),
+        total_chunks=found.total_chunks,
+        total_chars=None if stored is None else len(parts.text_of(parts.load(stored))),
+        duration_s=_seconds(found.started_at, found.ended_at),
     )
 
 
@@ -133,6 +149,10 @@ def models() -> ModelList:
         for offer in catalog.offers()
     ]
     return ModelList(items=items, default=default)
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return round((end - start).total_seconds(), 3) if start and end else None
 
 
 def _price(offer: catalog.Offer) -> ModelPrice | None:

@@ -121,6 +121,19 @@ class Timings(Schema):
     ended_at: datetime | None
 
 
+class StreamOut(Schema):
+    """What the answer's stream was like; null is what is not known, or not yet."""
+
+    first_chunk_latency_s: float | None = Field(
+        description="From the run's start to the first output of any kind."
+    )
+    total_chunks: int | None = Field(
+        description="In how many pieces the model sent the text; null when its worker died."
+    )
+    total_chars: int | None = Field(description="Characters of the answer's text.")
+    duration_s: float | None = Field(description="From the run's start to its end.")
+
+
 class RunError(Schema):
     code: str
     detail: str
@@ -139,6 +152,7 @@ class RunOut(Schema):
     unpriced_calls: int
     calls: list[CallOut]
     timings: Timings
+    stream: StreamOut
     error: RunError | None
 
 

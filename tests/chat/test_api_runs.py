@@ -45,11 +45,13 @@ async def ended(client, run_id, *statuses):
     return await run_of(client, run_id)
 
 
-async def test_a_finished_run_tells_its_usage_its_cost_and_its_times(async_client, mine, ringing):
+async def test_F82_a_finished_run_tells_its_usage_its_cost_its_times_and_its_stream(
+    async_client, mine, ringing
+):
     run_id = await send(async_client, "[[tokens=50 delay_ms=0]]")
     run = await ended(async_client, run_id, "finished")
     prompt_tokens = run["usage"]["prompt_tokens"]
-    timings, calls = run.pop("timings"), run.pop("calls")
+    timings, calls, stream = run.pop("timings"), run.pop("calls"), run.pop("stream")
     assert run == {
         "run_id": run_id,
         "session_id": "mine",
@@ -75,6 +77,9 @@ async def test_a_finished_run_tells_its_usage_its_cost_and_its_times(async_clien
         ("complete", "provider", "demo")
     ]
     assert calls[0]["usage"] == run["usage"]
+    answer = await Message.objects.aget(role="assistant")
+    assert (stream["total_chunks"], stream["total_chars"]) == (50, len(answer.parts[0]["text"]))
+    assert 0 <= stream["first_chunk_latency_s"] <= stream["duration_s"] < 60
 
 
 async def test_a_run_with_a_tool_is_the_sum_of_its_calls(async_client, mine, ringing):
