@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from chat import stream_log
+from chat import counters, stream_log
 from chat.events import Envelope
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class _Failures:
 
     def add(self, error: BaseException) -> None:
         self.count += 1
+        counters.add("layer_messages_lost")
         if time.monotonic() - self._logged_at > LOG_EVERY_S:
             self._logged_at = time.monotonic()
             logger.warning(

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from django.db import connection, transaction
 from django.utils import timezone
 
-from chat import broadcast, database, event_log, leases
+from chat import broadcast, counters, database, event_log, leases
 from chat.broadcast import Fresh
 from chat.event_log import Entry, Place
 from chat.events import DELTA_TYPES, Envelope, Event, merge
@@ -212,6 +212,7 @@ class Committer:
         for batch, envelopes in zip(batches, stored, strict=True):
             _settle(batch, LeaseLost() if envelopes is None else None)
             if envelopes:
+                counters.add("events_stored", len(envelopes))
                 batch.buffer.last_seq = envelopes[-1].seq
                 fresh.append((batch.buffer.place.session_pk, envelopes))
         if fresh:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from django.db.models.functions import Now
 
-from chat import database, endings, events, leases, parts, sessions
+from chat import counters, database, endings, events, leases, parts, sessions
 from chat.agent import agent, catalog, pieces
 from chat.agent.errors import AgentError
 from chat.agent.history import Turn
@@ -274,7 +274,8 @@ async def execute(
     execution = Execution(claim=claim, buffer=committer.open(claim.place), worker=worker)
     running[run_id] = execution
     try:
-        await execution.run()
+        with counters.during("executing_runs"):
+            await execution.run()
     finally:
         running.pop(run_id, None)
     return True

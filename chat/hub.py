@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from chat import broadcast, database, event_log
+from chat import broadcast, counters, database, event_log
 from chat.event_log import SessionGone
 from chat.events import Envelope, merge_envelopes
 
@@ -53,6 +53,7 @@ class Subscription:
 
     def mark_stale(self) -> None:
         """Forget the queue: the reader goes back to the log."""
+        counters.add("log_rereads")
         self._empty()
         self._is_stale = True
         self._something.set()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from chat import database, hub, positions, principals, sessions
+from chat import counters, database, hub, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.positions import Position
@@ -44,6 +44,7 @@ class Reading:
         try:
             async with contextlib.aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
+                    counters.add("events_told", len(envelopes))
                     yield envelopes
         finally:
             _connections[owner_key] -= 1

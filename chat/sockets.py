@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from chat import api_keys, database, positions, principals, rate_limit, reading, sessions
+from chat import api_keys, counters, database, positions, principals, rate_limit, reading, sessions
 from chat.principals import Login, Principal
 
 NOT_ALLOWED, UNKNOWN_SESSION, INVALID_REQUEST, TOO_MANY, SERVER_ERROR = 4401, 4404, 4400, 4429, 1011
@@ -33,7 +33,8 @@ class Socket(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            with counters.during("websockets"):
+                await super().__call__(scope, receive, send)
         finally:
             # Here and not in disconnect(), which is not called when the server drops the socket.
             for task in self._tasks:

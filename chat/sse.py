@@ -17,7 +17,7 @@ from django_eventstream.eventrequest import EventRequest
 from django_eventstream.storage import EventDoesNotExist, StorageBase
 from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_event
 
-from chat import draining, event_log, positions, principals, sessions
+from chat import counters, draining, event_log, positions, principals, sessions
 from chat.events import Envelope
 from chat.models import ChatSession
 from chat.pacing import End, paced
@@ -112,7 +112,7 @@ async def stream(reading: Reading, *ends: End) -> AsyncIterator[str]:
     seq = reading.after
     pages = reading.follow()
     coming = paced(pages, [*ends, draining.turn], silence_s=KEEP_ALIVE_S)
-    with suppress(event_log.SessionGone, event_log.PositionLost):
+    with counters.during("event_streams"), suppress(event_log.SessionGone, event_log.PositionLost):
         async with aclosing(pages), aclosing(coming):  # type: ignore[type-var]
             async for envelopes in coming:
                 if envelopes is None:

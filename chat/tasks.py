@@ -10,6 +10,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker import strategy
 from django.conf import settings
 
+from chat import counters, vitals
 from chat.agent import agent
 from chat.worker import Worker
 
@@ -27,6 +28,8 @@ def _start(**_: Any) -> None:
     )
     worker.start()
     _worker.append(worker)
+    counters.put("run_slots", settings.ENV.worker_concurrency)
+    vitals.start("worker")
 
 
 @signals.worker_shutting_down.connect

@@ -27,7 +27,7 @@ from daphne.cli import CommandLineInterface  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
 
-from chat import draining  # noqa: E402
+from chat import counters, draining, vitals  # noqa: E402
 from project import flow, protocols  # noqa: E402
 
 #: A client whose machine acknowledges nothing for so long is gone.
@@ -83,6 +83,7 @@ class Server(daphne.server.Server):
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         gate = self.connections.get(protocol, {}).get("gate")
         if gate and not await gate.passed():
+            counters.add("slow_clients_dropped")
             protocol.transport.abortConnection()
             return
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -158,6 +159,7 @@ class Daphne(CommandLineInterface):
 def main(arguments: Sequence[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     defaults = ["--no-server-name", "--application-close-timeout", "3", "--verbosity", "0"]
+    vitals.start("web")
     Daphne().run([*defaults, *arguments, "project.asgi:application"])
 
 

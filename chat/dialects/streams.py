@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from chat import asking, database, draining, reading
+from chat import asking, counters, database, draining, reading
 from chat.asking import Asked
 from chat.pacing import End
 from chat.rest import CallerRequest, Problems, Refusal
@@ -100,10 +100,11 @@ async def _text(
         yield manner.write(opening, asked.id)
     silences = 0
     telling = asking.tell(asked, encoder, end)
-    async with aclosing(telling):  # type: ignore[type-var]
-        async for told in telling:
-            silences = 0 if told else silences + 1
-            yield manner.write(told.frame, told.id) if told else manner.write_silence(silences)
+    with counters.during("event_streams"):
+        async with aclosing(telling):  # type: ignore[type-var]
+            async for told in telling:
+                silences = 0 if told else silences + 1
+                yield manner.write(told.frame, told.id) if told else manner.write_silence(silences)
     if draining.has_begun() and not encoder.is_over:
         yield f"retry: {draining.retry_ms()}\n\n"
 
