@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat import views
+from chat import metrics, views
 from chat.api import api
 from chat.dialects import a2a, agentcore, mesh, ossa, switches, theo  # noqa: F401 - add endpoints
 
@@ -10,5 +10,6 @@ urlpatterns = [
     *(path(p, views.same_as("/chat/stream")) for p in switches.elsewhere("sse")),
     path("", views.front, name="page"),
     path("s/<str:session_id>", views.page, name="session"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", api.urls),
 ]

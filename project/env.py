@@ -73,6 +73,8 @@ class Environment(BaseSettings):
     #: Of each user who is logged in: open streams of a web process, and sessions with a run.
     max_connections_per_user: PositiveInt = 10
     max_active_sessions_per_user: PositiveInt = 5
+    #: With it, a program may read /metrics where callers have to log in.
+    metrics_token: SecretStr = SecretStr("")
     #: So long after the end of a run its events can be read again, one by one.
     event_retention_hours: PositiveFloat = 24
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

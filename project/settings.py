@@ -142,7 +142,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # Whoever is reached from elsewhere is reached through a proxy that speaks TLS.
 IS_BEHIND_TLS = not DEBUG and not env.is_loopback
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_BEHIND_TLS
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+# Asked from within, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if IS_BEHIND_TLS else 0
 # Whether that holds for the subdomains too is for those who own the domain to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
