@@ -1,0 +1,186 @@
+"""The page on which operators see how the streams go, in the admin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from chat import charts, stream_statistics, vitals
+from chat.models import Run
+from chat.stream_statistics import Active, Bucket, Distribution, Ended
+from chat.views import CONTENT_SECURITY_POLICY
+from chat.vitals import Vitals
+from costs import money, spending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A time to look back, and the pieces that it is shown in."""
+
+    name: str
+    step: timedelta
+    count: int
+
+    def start(self, now: datetime) -> datetime:
+        """When the first piece begins, so that the last one is the one that goes on now."""
+        seconds = int(self.step.total_seconds())
+        into = timedelta(seconds=now.timestamp() % seconds)
+        return now - into - self.step * (self.count - 1)
+
+
+PERIODS = {
+    "hour": Period(name="last hour", step=timedelta(minutes=5), count=12),
+    "day": Period(name="last day", step=timedelta(hours=1), count=24),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that is shown large."""
+
+    name: str
+    value: str
+    detail: str = ""
+    is_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A picture and the same as a table."""
+
+    title: str
+    svg: SafeString
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    is_empty: bool
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the streams of the last hour or day."""
+    if not request.user.has_perm("chat.view_run"):
+        raise PermissionDenied
+    chosen = request.GET.get("period", "hour")
+    period = PERIODS.get(chosen, PERIODS["hour"])
+    start = period.start(timezone.now())
+    ended = stream_statistics.ended_since(start)
+    pieces = stream_statistics.buckets(start=start, step=period.step, count=period.count)
+    processes = _processes()
+    context = {
+        **admin.site.each_context(request),
+        "title": "Streams",
+        "period": period,
+        "periods": PERIODS,
+        "figures": [
+            *_figures_now(stream_statistics.active(), processes),
+            *_figures_of(ended),
+        ],
+        "charts": [_runs_chart(pieces), _latency_chart(pieces)],
+        "errors": sorted((code, n) for (_, code), n in ended.counts.items() if code),
+        "processes": processes,
+        "spent": [
+            (spent, money.plain_or_none(spent.amount_pico)) for spent in spending.since(start)
+        ],
+    }
+    response = render(request, "admin/streams.html", context)
+    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
+
+
+def _processes() -> list[Vitals] | None:
+    """What the processes say of themselves; None when Redis does not answer."""
+    try:
+        return vitals.of_all()
+    except redis.RedisError:
+        return None
+
+
+def _figures_now(active: Active, processes: list[Vitals] | None) -> list[Figure]:
+    waits = f"the oldest for {active.oldest_queued_s:.1f} s" if active.queued else ""
+    silent = f"{active.expired} of a silent worker" if active.expired else ""
+    told = [
+        Figure("running now", str(active.running), silent, is_bad=active.expired > 0),
+        Figure("queued now", str(active.queued), waits, is_bad=active.oldest_queued_s > 10),
+    ]
+    if processes is None:
+        return [*told, Figure("connections", "–", "Redis does not answer", is_bad=True)]
+    sockets = sum(process.count("websockets") for process in processes)
+    streams = sum(process.count("event_streams") for process in processes)
+    dropped = sum(process.count("slow_clients_dropped") for process in processes)
+    workers = sum(process.role == "worker" for process in processes)
+    return [
+        *told,
+        Figure("connections", str(sockets + streams), f"{sockets} WebSocket, {streams} SSE"),
+        Figure("slow clients dropped", str(dropped), "since the processes started"),
+        Figure("workers", str(workers), "" if workers else "nothing is executed", not workers),
+    ]
+
+
+def _figures_of(ended: Ended) -> list[Figure]:
+    failed = ended.count(Run.Status.FAILED)
+    total = sum(ended.counts.values())
+    share = f"{failed / total:.1%} of {total}" if total else ""
+    return [
+        Figure("finished", str(ended.count(Run.Status.FINISHED))),
+        Figure("failed", str(failed), share, is_bad=failed > 0),
+        Figure("cancelled", str(ended.count(Run.Status.CANCELLED))),
+        _quantiles("time to first output", ended.first_chunk_s, "s"),
+        _quantiles("duration", ended.duration_s, "s"),
+        _quantiles("speed of a model call", ended.tokens_per_s, "tokens/s"),
+    ]
+
+
+def _quantiles(name: str, found: Distribution, unit: str) -> Figure:
+    values = found.by_quantile
+    if not values:
+        return Figure(name, "–")
+    rest = ", ".join(f"p{q:.0%}".rstrip("%") + f" {_short(v)}" for q, v in values.items())
+    return Figure(name, f"{_short(values[0.5])} {unit}", rest)
+
+
+def _runs_chart(pieces: list[Bucket]) -> Chart:
+    statuses = [status.value for status in Run.TERMINAL]
+    labels = _labels(pieces)
+    series = {status: [p.counts.get(status, 0) for p in pieces] for status in statuses}
+    return Chart(
+        title="Runs that ended",
+        svg=charts.bars("Runs that ended, by status", labels=labels, series=series),
+        heads=["from (UTC)", *statuses],
+        rows=[
+            [label, *(str(values[n]) for values in series.values())]
+            for n, label in enumerate(labels)
+        ],
+        is_empty=not any(piece.counts for piece in pieces),
+    )
+
+
+def _latency_chart(pieces: list[Bucket]) -> Chart:
+    labels = _labels(pieces)
+    means = [piece.first_chunk_mean_s for piece in pieces]
+    return Chart(
+        title="Seconds to the first output, on average",
+        svg=charts.lines("Mean seconds to the first output", labels=labels, series={"mean": means}),
+        heads=["from (UTC)", "mean, s"],
+        rows=[
+            [label, "–" if mean is None else _short(mean)]
+            for label, mean in zip(labels, means, strict=True)
+        ],
+        is_empty=not any(piece.first_chunks for piece in pieces),
+    )
+
+
+def _labels(pieces: list[Bucket]) -> list[str]:
+    return [f"{piece.at:%H:%M}" for piece in pieces]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
