@@ -1,7 +1,9 @@
 """`manage.py up`: everything that Chatledger needs, as one command on one machine."""
 
 import asyncio
+import contextlib
 import fcntl
+import json
 import logging
 import secrets
 import signal
@@ -25,6 +27,7 @@ from chat.management.supervisor import Child, Supervisor
 STOP_WITHIN_S = 9.0
 READY_WITHIN_S = 60.0
 LOG_BYTES = 10 * 1024 * 1024
+LOG_LINE = "%(asctime)s %(message)s"
 
 
 class Command(BaseCommand):
@@ -36,7 +39,8 @@ class Command(BaseCommand):
         lock = _lock(self.data_dir)
         # One that was killed has left its own.
         self._port_file.unlink(missing_ok=True)
-        self.log = _open_log(self.data_dir / "log")
+        is_json = self.env.log_format == "json"
+        self.log = _open_log(self.data_dir / "log", "%(message)s" if is_json else LOG_LINE)
         with lock:
             asyncio.run(self._run())
 
@@ -120,7 +124,8 @@ class Command(BaseCommand):
         self._write_line("up", f"Chatledger is ready: {url}")
 
     def _write_line(self, name: str, text: str, *, is_secret: bool = False) -> None:
-        line = f"{name:<9}| {text}"
+        is_json = self.env.log_format == "json"
+        line = _as_json(name, text) if is_json else f"{name:<9}| {text}"
         self.stdout.write(line)
         self.stdout.flush()
         if not is_secret:
@@ -139,10 +144,20 @@ def _lock(data_dir: Path) -> IO[str]:
     return lock
 
 
-def _open_log(folder: Path) -> logging.Logger:
+def _as_json(process: str, text: str) -> str:
+    """Give a line of a process as a JSON object, which it is already or holds as its message."""
+    said = None
+    with contextlib.suppress(ValueError):
+        said = json.loads(text)
+    return json.dumps(
+        {"process": process, **(said if isinstance(said, dict) else {"message": text})}
+    )
+
+
+def _open_log(folder: Path, line: str) -> logging.Logger:
     folder.mkdir(exist_ok=True)
     handler = RotatingFileHandler(folder / "chatledger.log", maxBytes=LOG_BYTES, backupCount=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(logging.Formatter(line))
     log = logging.getLogger("up")
     log.propagate = False
     log.setLevel(logging.INFO)
