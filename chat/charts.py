@@ -9,13 +9,16 @@ from typing import Any
 
 import pygal
 from django.utils.safestring import SafeString, mark_safe
+from pygal.style import Style
 
 # What pygal 3.1 adds for its maps has no find_spec(): with it Python 3.11 warns of each module that
 # is looked for and not there.
 sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, pygal.PluginImportFixer)]
 
 Values = Sequence[float | None]
-WIDTH, HEIGHT = 720, 220
+WIDTH, HEIGHT = 720, 240
+#: Leaves room for the larger letters of small screens.
+STYLE = Style(label_font_size=15, major_label_font_size=15)
 
 
 def bars(title: str, *, labels: Sequence[str], series: Mapping[str, Sequence[int]]) -> SafeString:
@@ -41,6 +44,7 @@ def _config(labels: Sequence[str]) -> dict[str, Any]:
         "disable_xml_declaration": True,
         "no_prefix": True,
         "show_legend": False,
+        "style": STYLE,
         "css": [],
         "js": [],
         "formatter": lambda value: f"{value:g}",

@@ -133,18 +133,17 @@ def _figures_of(ended: Ended) -> list[Figure]:
         Figure("finished", str(ended.count(Run.Status.FINISHED))),
         Figure("failed", str(failed), share, is_bad=failed > 0),
         Figure("cancelled", str(ended.count(Run.Status.CANCELLED))),
-        _quantiles("time to first output", ended.first_chunk_s, "s"),
-        _quantiles("duration", ended.duration_s, "s"),
-        _quantiles("speed of a model call", ended.tokens_per_s, "tokens/s"),
+        _quantiles("seconds to the first output", ended.first_chunk_s),
+        _quantiles("seconds to the end", ended.duration_s),
+        _quantiles("tokens/s of a model call", ended.tokens_per_s),
     ]
 
 
-def _quantiles(name: str, found: Distribution, unit: str) -> Figure:
-    values = found.by_quantile
-    if not values:
+def _quantiles(name: str, found: Distribution) -> Figure:
+    if not found.by_quantile:
         return Figure(name, "–")
-    rest = ", ".join(f"p{q:.0%}".rstrip("%") + f" {_short(v)}" for q, v in values.items())
-    return Figure(name, f"{_short(values[0.5])} {unit}", rest)
+    median, *rest = (_short(value) for value in found.by_quantile.values())
+    return Figure(name, median, "median; p95 {}, p99 {}".format(*rest))
 
 
 def _runs_chart(pieces: list[Bucket]) -> Chart:

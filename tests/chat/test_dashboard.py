@@ -38,8 +38,8 @@ def test_F70_the_dashboard_tells_what_happened_and_draws_it(worker, session, adm
         shown = figures(answer)
         assert (shown["finished"].value, shown["failed"].value) == ("1", "1")
         assert shown["failed"].detail == "50.0% of 2"
-        assert re.fullmatch(r"[\d.e-]+ s", shown["time to first output"].value)
-        assert shown["speed of a model call"].value.endswith(" tokens/s")
+        assert 0 <= float(shown["seconds to the first output"].value) < 60
+        assert float(shown["tokens/s of a model call"].value) > 0
     page = answer.content.decode()
     drawn = re.findall(r"<svg[^>]*pygal-chart.*?</svg>", page, re.DOTALL)
     assert len(drawn) == 2
@@ -57,7 +57,7 @@ def test_F70_with_nothing_to_show_it_says_so(redis, admin):
     assert "pygal-chart" not in page
     assert "No run ended in the last hour." in page
     assert "Redis does not answer" in page
-    assert figures(answer)["time to first output"].value == "–"
+    assert figures(answer)["seconds to the first output"].value == "–"
 
 
 def test_F70_only_those_who_may_see_runs_get_it_and_find_it(redis, client):
