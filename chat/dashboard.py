@@ -1,9 +1,8 @@
 """The page on which operators see how the streams go, in the admin."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import redis
 from django.contrib import admin
@@ -59,7 +58,7 @@ class Chart:
 
     title: str
     svg: SafeString
-    heads: Sequence[str]
+    series: Iterable[str]
     rows: Sequence[Sequence[str]]
     is_empty: bool
 
@@ -148,38 +147,32 @@ def _quantiles(name: str, found: Distribution) -> Figure:
 
 def _runs_chart(pieces: list[Bucket]) -> Chart:
     statuses = [status.value for status in Run.TERMINAL]
-    labels = _labels(pieces)
     series = {status: [p.counts.get(status, 0) for p in pieces] for status in statuses}
-    return Chart(
-        title="Runs that ended",
-        svg=charts.bars("Runs that ended, by status", labels=labels, series=series),
-        heads=["from (UTC)", *statuses],
-        rows=[
-            [label, *(str(values[n]) for values in series.values())]
-            for n, label in enumerate(labels)
-        ],
-        is_empty=not any(piece.counts for piece in pieces),
-    )
+    title = "Runs that ended"
+    svg = charts.bars(title, labels=_labels(pieces), series=series)
+    is_empty = not any(piece.counts for piece in pieces)
+    return Chart(title=title, svg=svg, series=series, rows=_rows(pieces, series), is_empty=is_empty)
 
 
 def _latency_chart(pieces: list[Bucket]) -> Chart:
-    labels = _labels(pieces)
-    means = [piece.first_chunk_mean_s for piece in pieces]
-    return Chart(
-        title="Seconds to the first output, on average",
-        svg=charts.lines("Mean seconds to the first output", labels=labels, series={"mean": means}),
-        heads=["from (UTC)", "mean, s"],
-        rows=[
-            [label, "–" if mean is None else _short(mean)]
-            for label, mean in zip(labels, means, strict=True)
-        ],
-        is_empty=not any(piece.first_chunks for piece in pieces),
-    )
+    found = [piece.first_chunk_s.by_quantile for piece in pieces]
+    series = {"median": [f.get(0.5) for f in found], "p95": [f.get(0.95) for f in found]}
+    title = "Seconds to the first output"
+    svg = charts.lines(title, labels=_labels(pieces), series=series)
+    is_empty = not any(found)
+    return Chart(title=title, svg=svg, series=series, rows=_rows(pieces, series), is_empty=is_empty)
+
+
+def _rows(pieces: list[Bucket], series: Mapping[str, charts.Values]) -> list[list[str]]:
+    values = zip(_labels(pieces), *series.values(), strict=True)
+    return [[label, *map(_short, row)] for label, *row in values]
 
 
 def _labels(pieces: list[Bucket]) -> list[str]:
     return [f"{piece.at:%H:%M}" for piece in pieces]
 
 
-def _short(value: Any) -> str:
+def _short(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"

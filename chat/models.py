@@ -141,7 +141,7 @@ class Run(models.Model):
             ),
             models.Index(fields=["session", "queued_seq"], name="run_of_session"),
             models.Index(
-                fields=["ended_at"], name="run_ended", condition=Q(ended_at__isnull=False)
+                fields=["ended_at", "status"], name="run_ended", condition=Q(ended_at__isnull=False)
             ),
             models.Index(
                 fields=["left_at"],

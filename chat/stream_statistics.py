@@ -4,13 +4,12 @@ Every query is bounded by what is active or by a window of time, and has an inde
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Avg, Count, ExpressionWrapper, F, Min, Q
-from django.db.models import DurationField as Duration
-from django.db.models.functions import Now, Trunc
+from django.db.models import Count, F, Min, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.models import Run
@@ -20,6 +19,8 @@ from costs.models import ModelCall
 SAMPLE_RUNS = 1000
 #: The speed is that of the calls of the newest so many of them.
 SPEED_RUNS = 200
+#: The percentiles of a piece of a window are those of its newest so many.
+BUCKET_RUNS = 100
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -63,18 +64,13 @@ class Ended:
         return sum(n for (of_status, _), n in self.counts.items() if of_status == status)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
     """A piece of a window: how many runs ended in it, and how long their first chunks took."""
 
     at: datetime
-    counts: dict[str, int] = field(default_factory=dict)
-    first_chunks: int = 0
-    first_chunk_total_s: float = 0.0
-
-    @property
-    def first_chunk_mean_s(self) -> float | None:
-        return self.first_chunk_total_s / self.first_chunks if self.first_chunks else None
+    counts: dict[str, int]
+    first_chunk_s: Distribution
 
 
 def active() -> Active:
@@ -120,26 +116,17 @@ def calls_since(since: datetime) -> dict[tuple[str, str, str], int]:
 
 
 def buckets(*, start: datetime, step: timedelta, count: int) -> list[Bucket]:
-    """Cut the time from `start` on into `count` pieces of `step`, whole minutes or hours."""
-    unit = "minute" if step < timedelta(hours=1) else "hour"
-    latency = ExpressionWrapper(F("first_token_at") - F("started_at"), output_field=Duration())
-    rows = (
-        Run.objects.filter(ended_at__gte=start, ended_at__lt=start + step * count)
-        .annotate(at=Trunc("ended_at", unit))
-        .values("at", "status")
-        .annotate(runs=Count("pk"), first_chunks=Count("first_token_at"), latency=Avg(latency))
-    )
-    made = [Bucket(at=start + step * n) for n in range(count)]
-    for row in rows:
-        _add(made[(row["at"] - start) // step], row)
-    return made
+    """Cut the time from `start` on into `count` pieces of `step`."""
+    return [_bucket(start + step * n, step) for n in range(count)]
 
 
-def _add(bucket: Bucket, row: Any) -> None:
-    bucket.counts[row["status"]] = bucket.counts.get(row["status"], 0) + row["runs"]
-    if row["latency"] is not None:
-        bucket.first_chunks += row["first_chunks"]
-        bucket.first_chunk_total_s += row["latency"].total_seconds() * row["first_chunks"]
+def _bucket(at: datetime, step: timedelta) -> Bucket:
+    # A query for each: to cut times by an expression, SQLite would call Python for each row.
+    ended = Run.objects.filter(ended_at__gte=at, ended_at__lt=at + step)
+    counted = ended.values_list("status").annotate(count=Count("pk"))
+    newest = ended.filter(first_token_at__isnull=False).order_by("-ended_at")
+    times = newest.values_list("started_at", "first_token_at")[:BUCKET_RUNS]
+    return Bucket(at=at, counts=dict(counted), first_chunk_s=Distribution.of(_spans(times)))
 
 
 def _speeds(run_ids: list[Any]) -> list[float]:

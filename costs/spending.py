@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Concat
 
 from costs.models import LedgerEntry, ModelCall
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES
@@ -27,23 +28,26 @@ class Spent:
 
 def since(at: datetime) -> list[Spent]:
     """Sum what calls that were sent since then used and cost."""
+    # In one: each of them is looked up for every entry.
+    named = Concat("provider", Value(":"), "requested_model")
     call = ModelCall.objects.filter(pk=OuterRef("call_id"))
     rows = (
         LedgerEntry.objects.filter(call_started_at__gte=at, kind__in=("charge", "unpriced"))
-        .annotate(
-            provider=Subquery(call.values("provider")),
-            model=Subquery(call.values("requested_model")),
-        )
-        .values("provider", "model")
+        .annotate(called=Subquery(call.values(named=named)))
+        .values("called")
         .annotate(
             prompt_tokens=_tokens(PROMPT_CLASSES),
             completion_tokens=_tokens(COMPLETION_CLASSES),
             amount_pico=Sum("amount_pico"),
             unpriced_calls=Count("call_id", filter=Q(kind="unpriced"), distinct=True),
         )
-        .order_by("provider", "model")
+        .order_by("called")
     )
-    return [Spent(**row) for row in rows]
+    found = []
+    for row in rows:
+        provider, _, model = row.pop("called").partition(":")
+        found.append(Spent(provider=provider, model=model, **row))
+    return found
 
 
 def _tokens(classes: Iterable[str]) -> Sum:

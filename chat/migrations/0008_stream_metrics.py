@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             model_name="run",
             index=models.Index(
                 condition=models.Q(("ended_at__isnull", False)),
-                fields=["ended_at"],
+                fields=["ended_at", "status"],
                 name="run_ended",
             ),
         ),

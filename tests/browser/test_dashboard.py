@@ -22,7 +22,7 @@ def test_F70_the_dashboard_is_found_drawn_and_fits_a_phone(
         page.get_by_label(label).fill(value)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("link", name="How the streams go").click()
-    chart = page.get_by_role("img", name="Runs that ended, by status")
+    chart = page.get_by_role("img", name="Runs that ended")
     expect(chart).to_be_visible()
     # The style sheet has coloured it.
     finished = chart.locator(".color-0 .rect").last
