@@ -19,7 +19,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("lint-imports",),
     ("python", "manage.py", "makemigrations", "--check", "--dry-run"),
     ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING"),
-    ("bandit", "-q", "-ll", "-c", "pyproject.toml", "-r", "project", "chat", "costs"),
+    ("bandit", "-q", "-ll", "-c", "pyproject.toml", "-r", "project", "chat", "costs", "examples"),
 )
 #: Where no advisory database can be reached, this one says nothing either way.
 AUDIT = ("pip-audit", "--strict", "--progress-spinner", "off", "-r", "requirements/run.lock")

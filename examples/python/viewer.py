@@ -1,8 +1,7 @@
 """A viewer for terminals: send a message, follow a session live, replay it, stop its run.
 
-Needs rich, httpx and websockets: `pip install '.[viewer]'`. Exit codes: 0 done, 1 the run failed
-or the server refused, 2 wrong usage, 3 no server, 4 no or a wrong key, 5 no such session,
-130 stopped.
+Needs rich, httpx and websockets. Exit codes: 0 done, 1 the run failed or the server refused,
+2 wrong usage, 3 no server, 4 no or a wrong key, 5 no such session, 130 stopped.
 """
 
 import argparse

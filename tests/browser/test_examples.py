@@ -49,15 +49,17 @@ FOLLOW = """async ({ apiKey, wish }) => {
   return sessionId;
 }"""
 #: The hook in a component: a message is sent by the form, and stopped by the other button.
-COMPONENT = """async (sessionId) => {
+COMPONENT = """async ([sessionId, apiKey]) => {
   const { createElement: h } = await import("react");
   const { Chatledger } = await import("/examples/javascript/chatledger.js");
   const { useChatledger } = await import("/examples/react/useChatledger.js");
-  const chat = new Chatledger();
+  const chat = new Chatledger({ apiKey });
   window.costs = new Set();
+  window.statuses = new Set();
   const Talk = () => {
     const { messages, status, cost, error, send, stop } = useChatledger(chat, sessionId);
     costs.add(cost?.total);
+    statuses.add(status);
     return h("main", null,
       h("output", { id: "status" }, status),
       h("output", { id: "cost" }, cost ? `${cost.tokens} for ${cost.total}` : ""),
@@ -152,18 +154,23 @@ def fails(page: Page, code: str) -> Any:
     )
 
 
-def test_F71_the_module_goes_on_where_a_killed_server_broke(
+def test_F71_the_module_and_the_hook_go_on_where_a_killed_server_broke(
     guarded: Product, elsewhere: BrowserContext
 ) -> None:
     page, asked = open_in(elsewhere, guarded.url), []
     page.on("request", lambda request: asked.append(request.url))
-    page.evaluate(FOLLOW, {"apiKey": key_of(guarded), "wish": "[[fake tokens=200 gap_ms=20]]"})
+    key = key_of(guarded)
+    session_id = page.evaluate(FOLLOW, {"apiKey": key, "wish": LONG})
+    page.evaluate(COMPONENT, [session_id, key])
     page.wait_for_function("events.filter(({ type }) => type === 'text.delta').length > 20")
     guarded.kill("web")
     events = page.evaluate("reading")
     check_order(events)
     assert events[-1]["type"] == "run.finished"
-    assert len(text_of(events).split()) == 200
+    assert len(text_of(events).split()) == 400
+    answer = page.get_by_role("listitem").last
+    expect(answer).to_have_text(f"assistant: {text_of(events)}")
+    assert page.evaluate("statuses.has('reconnecting')")
     assert story_of(events) == story_of(page.evaluate("read([])"))
     assert page.evaluate("connections") == [True, False, True]
     assert not any("/events?" in address for address in asked)
@@ -214,7 +221,7 @@ def test_F36_the_module_of_the_readme_works(page: Page, product: Product) -> Non
 
 def test_F71_the_hook_shows_the_answer_as_it_grows_and_stops_it(page: Page, client: Client) -> None:
     session_id = client.new_session()
-    page.evaluate(COMPONENT, session_id)
+    page.evaluate(COMPONENT, [session_id])
     status, items = page.locator("#status"), page.get_by_role("listitem")
     expect(status).to_have_text("idle")
     page.get_by_role("textbox").fill("[[fake tokens=60 gap_ms=10]]")
@@ -233,7 +240,7 @@ def test_F71_the_hook_shows_the_answer_as_it_grows_and_stops_it(page: Page, clie
     expect(items.last).to_have_attribute("data-complete", "false")
     # Another page of the same session has all of it, and stops what this one asked.
     other = open_in(page.context)
-    other.evaluate(COMPONENT, session_id)
+    other.evaluate(COMPONENT, [session_id])
     expect(other.get_by_role("listitem")).to_have_count(4)
     expect(other.locator("#status")).to_have_text("running")
     other.get_by_role("button", name="Stop").click()
@@ -248,6 +255,6 @@ def test_F71_the_hook_shows_the_answer_as_it_grows_and_stops_it(page: Page, clie
 
 
 def test_F71_the_hook_says_that_there_is_no_such_session(page: Page) -> None:
-    page.evaluate(COMPONENT, "no-such-conversation")
+    page.evaluate(COMPONENT, ["no-such-conversation"])
     expect(page.locator("#status")).to_have_text("failed")
     expect(page.locator("#error")).to_have_text("unknown_session")

@@ -95,30 +95,37 @@ async def test_F71_the_client_sends_follows_and_reads_the_cost(
     assert [message["role"] async for message in chat.messages(session_id)] == ["assistant", "user"]
 
 
-async def test_F71_the_client_goes_on_where_a_killed_server_broke(
-    guarded: Product, key: str
+async def test_F71_the_client_and_the_viewer_go_on_where_a_killed_server_broke(
+    guarded: Product, key: str, tmp_path: Path
 ) -> None:
     heard: list[bool] = []
+    events: list[Event] = []
     async with Chatledger(guarded.url, api_key=key) as chat:
         session_id = (await chat.create_session())["session_id"]
-        sent = await chat.send(session_id, "[[fake tokens=200 gap_ms=20]]")
-        events: list[Event] = []
+        sent = await chat.send(session_id, LONG)
         following = chat.follow(session_id, after=0, on_connection=heard.append)
-        async with aclosing(following):
-            async for event in following:
-                events.append(event)
-                if heard == [True] and len(text_of(events)) > 100:
-                    guarded.kill("web")
-                    heard.append(False)
-                if event["type"] in TERMINAL:
-                    break
+        arguments = ("tail", session_id, "--api-key", key)
+        with viewing(guarded, tmp_path, *arguments) as (_, output):
+            wait_for(lambda: len(output.read_text().split()) > 10)
+            async with aclosing(following):
+                async for event in following:
+                    events.append(event)
+                    if heard == [True] and len(text_of(events).split()) > 20:
+                        guarded.kill("web")
+                        heard.append(False)
+                    if event["type"] in TERMINAL:
+                        break
+            wait_for(lambda: "[finished · 400 tokens" in output.read_text())
         whole = await read_to_end(chat, session_id)
         run = await chat.run(sent["run_id"])
     check_order(events)
     assert story_of(events) == story_of(whole)
-    assert events[-1]["type"] == "run.finished"
-    assert run["usage"]["completion_tokens"] == 200
+    assert (events[-1]["type"], run["usage"]["completion_tokens"]) == ("run.finished", 400)
     assert heard == [True, False, False, True]
+    told = output.read_text()
+    assert "[connection lost, trying again]" in told
+    assert "[connected again]" in told
+    assert without_notes(told).split("]]\n", 1)[1].strip() == text_of(events).strip()
 
 
 async def test_F71_the_client_stops_a_run_also_without_sockets(
@@ -142,6 +149,13 @@ async def test_F71_the_client_stops_a_run_also_without_sockets(
     assert (events[-1]["type"], events[-1]["run_id"]) == ("run.cancelled", sent["run_id"])
     assert odd["run_id"] != sent["run_id"]
     assert blocking_proxy.lost_answers >= 2
+    async with Chatledger(f"http://127.0.0.1:{blocking_proxy.port}", patience_s=0.1) as chat:
+        following = chat.follow(session_id, after=0)
+        await anext(following)
+        blocking_proxy.refuse()
+        with pytest.raises(Unavailable, match="any more"):
+            async for _ in following:
+                pass
 
 
 async def test_F71_the_client_s_errors_say_what_to_do(guarded: Product, key: str) -> None:
@@ -199,6 +213,10 @@ def viewing(
             yield child, output
         finally:
             child.kill()
+
+
+def without_notes(told: str) -> str:
+    return re.sub(r"\[(conn|finished|stopp)[^\]]*\]\n", "", told)
 
 
 def test_F71_the_viewer_sends_and_replays(product: Product) -> None:
