@@ -13,6 +13,7 @@ export const TERMINAL = new Set(["run.finished", "run.failed", "run.cancelled"])
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 5_000;
 const CALL_TRIES = 4;
+const CALL_TIMEOUT_MS = 20_000;
 const OPEN_TIMEOUT_MS = 10_000;
 // The server says something on a quiet stream every 20 s.
 const SILENCE_TIMEOUT_MS = 45_000;
@@ -138,18 +139,13 @@ export class Chatledger {
   }
 
   async *#overSse(sessionId, query, signal) {
+    const path = `${sessionPath(sessionId)}/events?${query}`;
     const silence = new AbortController();
-    let response;
+    let timer = setTimeout(() => silence.abort(), OPEN_TIMEOUT_MS);
     try {
-      const path = `${sessionPath(sessionId)}/events?${query}`;
-      response = await this.#answer("GET", path, { signal: silence.signal });
-    } catch (error) {
-      if (error.isTransient) return;
-      throw error;
-    }
-    let [timer, rest, name] = [0, "", ""];
-    try {
-      for await (const chunk of read(response.body.pipeThrough(new TextDecoderStream()), signal)) {
+      const { body } = await this.#answer("GET", path, { signal: silence.signal });
+      let [rest, name] = ["", ""];
+      for await (const chunk of read(body.pipeThrough(new TextDecoderStream()), signal)) {
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), SILENCE_TIMEOUT_MS);
         const lines = (rest + chunk).split("\n");
@@ -159,6 +155,8 @@ export class Chatledger {
           if (line.startsWith("data: {")) yield { type: name, ...JSON.parse(line.slice(6)) };
         }
       }
+    } catch (error) {
+      if (!error.isTransient) throw error;
     } finally {
       clearTimeout(timer);
     }
@@ -176,7 +174,7 @@ export class Chatledger {
     return (await this.#answer(method, path, options)).json();
   }
 
-  async #answer(method, path, { body, headers = {}, signal = undefined } = {}) {
+  async #answer(method, path, { body, headers = {}, signal = null } = {}) {
     const known = this.#apiKey ? { Authorization: `Bearer ${this.#apiKey}` } : {};
     const typed = body ? { "Content-Type": "application/json" } : {};
     let response;
@@ -185,7 +183,7 @@ export class Chatledger {
         method,
         headers: { ...known, ...typed, ...headers },
         body: body && JSON.stringify(body),
-        signal,
+        signal: signal ?? AbortSignal.timeout(CALL_TIMEOUT_MS),
       });
     } catch {
       const detail = `No answer from ${this.#url}`;

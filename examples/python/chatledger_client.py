@@ -1,12 +1,6 @@
 """A client of Chatledger for asyncio: sessions, messages, live events, runs and their costs.
 
-Needs httpx and websockets. One file, to be copied into your project:
-
-    async with Chatledger("http://localhost:8000") as chat:
-        session = await chat.create_session()
-        sent = await chat.send(session["session_id"], "What is a ledger?")
-        async for event in chat.follow(session["session_id"], after=sent["seq"]):
-            print(event)
+Needs httpx and websockets. One file, to be copied into your project.
 """
 
 import asyncio
@@ -23,7 +17,6 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-IfRunning = Literal["reject", "enqueue", "interrupt", "rollback"]
 #: One event of a session's log: `seq`, `type`, `run_id`, `at` and what its type adds.
 Event = dict[str, Any]
 
@@ -31,8 +24,7 @@ Event = dict[str, Any]
 TERMINAL = frozenset({"run.finished", "run.failed", "run.cancelled"})
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 5.0
-CALL_TRIES = 4
-OPEN_TIMEOUT_S = 10.0
+CALL_TRIES, OPEN_TIMEOUT_S = 4, 10.0
 #: The server says something on a quiet stream every 20 s.
 SILENCE_TIMEOUT_S = 45.0
 
@@ -61,8 +53,6 @@ class Session(TypedDict):
     session_id: str
     title: str
     model: str
-    created_at: str
-    updated_at: str
     epoch: str
     last_seq: int
     active_run_id: str | None
@@ -75,27 +65,23 @@ class Sent(TypedDict):
 
 
 class Run(TypedDict):
-    """`cost` is a plain decimal in `currency`, None when nothing that was used has a price."""
+    """What matters of a run. `cost` is a plain decimal, None when nothing used has a price."""
 
     run_id: str
     session_id: str
     status: Literal["queued", "running", "finished", "failed", "cancelled"]
     model: str
-    attempt: int
     usage: dict[str, Any]
     cost: str | None
     currency: str
     estimated: bool
-    unpriced_calls: int
-    calls: list[dict[str, Any]]
-    timings: dict[str, str | None]
     error: dict[str, str] | None
 
 
 class Chatledger:
     """One server, as one user sees it. Everything raises ChatledgerError.
 
-    Calls are repeated when their answer is lost: none of them does anything twice.
+    Calls whose answer is lost are repeated: none of them does anything twice.
     """
 
     def __init__(self, url: str, *, api_key: str | None = None, patience_s: float = 60.0) -> None:
@@ -103,8 +89,7 @@ class Chatledger:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._socket_url = url.rstrip("/").replace("http", "ws", 1)
         self._patience_s = patience_s
-        timeout = httpx.Timeout(20, connect=OPEN_TIMEOUT_S)
-        self._http = httpx.AsyncClient(base_url=url, headers=self._headers, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=url, headers=self._headers, timeout=20)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,8 +99,7 @@ class Chatledger:
 
     async def models(self) -> list[dict[str, Any]]:
         """The models that can be used now: `model`, `price` and more."""
-        found: list[dict[str, Any]] = (await self._call("GET", "/api/models"))["items"]
-        return found
+        return list((await self._call("GET", "/api/models"))["items"])
 
     async def create_session(
         self, session_id: str | None = None, *, title: str = "", model: str | None = None
@@ -143,7 +127,7 @@ class Chatledger:
         text: str,
         *,
         model: str | None = None,
-        if_running: IfRunning = "reject",
+        if_running: Literal["reject", "enqueue", "interrupt", "rollback"] = "reject",
         idempotency_key: str | None = None,
     ) -> Sent:
         """Send a message. The same key again gives the same run again."""
@@ -201,40 +185,37 @@ class Chatledger:
 
         A session that is gone or a wrong key closes the socket, and SSE then says why.
         """
+        query = f"after={place.epoch}:{place.seq}&caught_up=1"
         for transport in (self._over_socket, self._over_sse):
             is_open = False
-            async with aclosing(transport(session_id, place)) as frames:
+            async with aclosing(transport(session_id, query)) as frames:
                 async for frame in frames:
                     is_open = True
                     yield frame
             if is_open:
                 return
 
-    async def _over_socket(self, session_id: str, place: "_Place") -> AsyncGenerator[Event, None]:
-        address = f"{self._socket_url}/ws/sessions/{quote(session_id, safe='')}?{place.query}"
-        try:
-            async with connect(
-                address, additional_headers=self._headers, max_size=None, close_timeout=1
-            ) as socket:
+    async def _over_socket(self, session_id: str, query: str) -> AsyncGenerator[Event, None]:
+        address = f"{self._socket_url}/ws/sessions/{quote(session_id, safe='')}?{query}"
+        headers = self._headers
+        opening = connect(address, additional_headers=headers, max_size=None, close_timeout=1)
+        with suppress(OSError, WebSocketException):
+            async with opening as socket:
                 # Something comes at once; else the socket only looks open.
                 yield json.loads(await asyncio.wait_for(socket.recv(), OPEN_TIMEOUT_S))
                 while True:
                     yield json.loads(await socket.recv())
-        except (OSError, WebSocketException):
-            return
 
-    async def _over_sse(self, session_id: str, place: "_Place") -> AsyncGenerator[Event, None]:
-        path = f"{_path('sessions', session_id)}/events?{place.query}"
+    async def _over_sse(self, session_id: str, query: str) -> AsyncGenerator[Event, None]:
+        path = f"{_path('sessions', session_id)}/events?{query}"
         timeout = httpx.Timeout(OPEN_TIMEOUT_S, read=SILENCE_TIMEOUT_S)
-        try:
+        with suppress(httpx.TransportError, Unavailable):
             async with self._http.stream("GET", path, timeout=timeout) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise _refusal(answer)
                 async for event in _sse_events(answer.aiter_text()):
                     yield event
-        except (httpx.TransportError, Unavailable):
-            return
 
     async def _items(self, path: str, parameter: str) -> AsyncIterator[Any]:
         query = "?limit=100"
@@ -256,8 +237,8 @@ class Chatledger:
         try:
             answer = await self._http.request(method, path, **sent)
         except httpx.TransportError as error:
-            url = self._http.base_url
-            raise Unavailable("server_away", f"No answer from {url}: {error}") from error
+            problem = f"No answer from {self._http.base_url}: {error}"
+            raise Unavailable("server_away", problem) from error
         if answer.is_error:
             raise _refusal(answer)
         try:
@@ -272,10 +253,6 @@ class _Place:
 
     epoch: str
     seq: int
-
-    @property
-    def query(self) -> str:
-        return f"after={self.epoch}:{self.seq}&caught_up=1"
 
     def passes(self, frame: Event) -> bool:
         """Move to a frame; says whether it is an event that the reader has not had."""
