@@ -2,17 +2,19 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from chat.models import Message, Run
+from costs.models import ModelCall
 from project import manifest
 from tests import driving, invariants
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 @pytest.fixture
@@ -60,14 +62,18 @@ def noting():
         made.shutdown()
 
 
-def test_an_endpoint_is_called_only_when_the_run_can_no_longer_start_again(ask, noting):
-    booking = {
+@pytest.fixture
+def booking(noting):
+    return {
         "type": "api",
         "name": "book",
         "description": "Book a table.",
         "parameters": {"type": "object", "properties": {"people": {"type": "integer"}}},
         "config": {"endpoint": f"http://127.0.0.1:{noting.server_port}/", "method": "post"},
     }
+
+
+def test_an_endpoint_is_called_with_the_right_arguments_alone(ask, noting, booking):
     told = ask('[[tool=book args={"people":2} delay_ms=0]]', {"tools": [booking]})
     assert noting.noted == [({"people": 2}, True)]
     (result,) = [event for event in told if event.type == "tool.result"]
@@ -78,6 +84,27 @@ def test_an_endpoint_is_called_only_when_the_run_can_no_longer_start_again(ask, 
     told = ask('[[tool=book args={"people":"two"} delay_ms=0]]', {"tools": [booking]})
     assert "people: 'two' is not of type 'integer'" in str(told)
     assert len(noting.noted) == 1
+
+
+def test_no_tool_is_called_before_it_is_stored_that_the_run_may_not_start_again(
+    ask, noting, booking
+):
+    def asking():
+        try:
+            ask('[[tool=book args={"people":2} delay_ms=100]]', {"tools": [booking]})
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=asking)
+    thread.start()
+    driving.wait_for(ModelCall.objects.exists)
+    with transaction.atomic():
+        # While it is locked nothing can be stored; the model goes on for 0.1 s.
+        Run.objects.select_for_update().get()
+        time.sleep(0.5)
+        assert noting.noted == []
+    thread.join()
+    assert noting.noted == [({"people": 2}, True)]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,17 @@ MUTATIONS = (
     ),
     Mutation(
         promise="G2",
+        name="tools called before it is stored",
+        path="chat/agent/agent.py",
+        old="        await stored()\n",
+        new="",
+        tests=(
+            "tests/chat/test_manifest_agent.py"
+            "::test_no_tool_is_called_before_it_is_stored_that_the_run_may_not_start_again",
+        ),
+    ),
+    Mutation(
+        promise="G2",
         name="reaper off",
         path="chat/worker.py",
         old="for run_id in await database.read(recovery.dead):",
