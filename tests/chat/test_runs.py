@@ -25,11 +25,11 @@ def ending(monkeypatch):
     reached, may_go_on = threading.Event(), threading.Event()
     end = endings.end
 
-    def end_slowly(run, terminal):
+    def end_slowly(run, terminal, **more):
         if terminal.type == "run.finished":
             reached.set()
             may_go_on.wait(5)
-        end(run, terminal)
+        end(run, terminal, **more)
 
     monkeypatch.setattr(endings, "end", end_slowly)
     yield reached, may_go_on
