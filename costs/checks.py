@@ -22,7 +22,7 @@ def check_prices(*, databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         return []
     return [
         Warning(
-            f"{calls} calls of {model} have no price: no sum counts them.",
+            f"Calls without a price, which are in no sum: {model} ({calls}).",
             hint="Add a price override in the admin, valid from before them, then run"
             " `manage.py reprice`.",
             id="costs.W001",

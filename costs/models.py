@@ -157,7 +157,7 @@ class ModelCall(models.Model):
     service_tier = models.CharField(max_length=20, blank=True, default="")
     #: What the provider says that it charges, in whole 1e-12 USD.
     stated_pico = models.BigIntegerField(null=True, blank=True)
-    #: The price that held when the request was sent; NULL when it was not known.
+    #: The price of what was served, when the request was sent; NULL when it was not known.
     price = models.ForeignKey(PriceSnapshot, models.PROTECT, null=True, blank=True)
     status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
     usage_source = models.CharField(max_length=12, choices=UsageSource, default=UsageSource.NONE)

@@ -195,14 +195,14 @@ def test_the_command_prices_by_the_admin_s_rows_and_says_what_it_posted(payer):
     )
     tried = command("--dry-run")
     assert "unknown" in tried[1]
-    assert tried[2] == "1 calls would be corrected, 0.00002 USD more"
+    assert tried[2] == "To be corrected: 1, 0.00002 USD more"
     header, row, said, left = command("--since", "2026-11-01")
     assert header.split()[0] == "call"
     assert "p:house-model-7" in row
     assert row.split()[-4:-2] == ["unknown", "0.00002"]
-    assert said == "1 calls corrected, 0.00002 USD more"
-    assert left == "still without a price: p:other, 1 calls"
-    assert command("--model", "house-*")[0] == "0 calls corrected, 0 USD more"
+    assert said == "Corrected: 1, 0.00002 USD more"
+    assert left == "Still without a price: p:other (1)"
+    assert command("--model", "house-*")[0] == "Corrected: 0, 0 USD more"
     with pytest.raises(CommandError, match="no time"):
         command("--since", "yesterday")
 

@@ -51,10 +51,11 @@ class Command(BaseCommand):
                 done.after or UNKNOWN,
                 done.source,
             )
-        said = "would be corrected" if options["dry_run"] else "corrected"
-        self.stdout.write(f"{count} calls {said}, {money.plain(difference_pico)} USD more")
-        for model, calls in repricing.unpriced_models():
-            self.stdout.write(f"still without a price: {model}, {calls} calls")
+        said = "To be corrected" if options["dry_run"] else "Corrected"
+        self.stdout.write(f"{said}: {count}, {money.plain(difference_pico)} USD more")
+        if not options["dry_run"]:
+            for model, calls in repricing.unpriced_models():
+                self.stdout.write(f"Still without a price: {model} ({calls})")
 
     def _row(self, *cells: str) -> None:
         self.stdout.write(COLUMNS.format(*cells))
