@@ -13,6 +13,7 @@ from chat import (
     about,
     answers,
     database,
+    event_stream,
     health,
     positions,
     reading,
@@ -185,10 +186,8 @@ async def follow_session(
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
     begun = await database.read(reading.begin, session, wanted=wanted, tells_caught_up=caught_up)
-    response = StreamingHttpResponse(
-        sse.stream(begun, lambda: reading.logged_out(request.login)),
-        content_type="text/event-stream; charset=utf-8",
-    )
+    events = sse.stream(begun, lambda: reading.logged_out(request.login))
+    response = event_stream.respond(request, events)
     add_default_headers(response, request)
     return response
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from chat import asking, counters, database, draining, reading
+from chat import asking, counters, database, draining, event_stream, reading
 from chat.asking import Asked
 from chat.pacing import End
 from chat.rest import CallerRequest, Problems, Refusal
@@ -86,10 +86,8 @@ def stream(
     async def logged_out() -> None:
         await reading.logged_out(request.login)
 
-    return StreamingHttpResponse(
-        _text(asked, encoder, manner, opening, logged_out),
-        content_type="text/event-stream; charset=utf-8",
-        headers=HEADERS,
+    return event_stream.respond(
+        request, _text(asked, encoder, manner, opening, logged_out), HEADERS
     )
 
 

@@ -1,8 +1,9 @@
-"""One TCP connection, used again after a stream has ended."""
+"""Streams over connections that are used again, and compressed ones, as real clients read them."""
 
 import httpx
 import pytest
 
+from tests.process.client import Client
 from tests.process.product import Product
 
 pytestmark = pytest.mark.process
@@ -29,3 +30,16 @@ def test_F52_a_connection_is_used_again_after_a_stream(product: Product) -> None
                 assert "event: agent_end" in text
     assert len(ports) == 1
     assert None not in ports
+
+
+def test_F69_a_compressed_stream_is_read_while_its_run_goes_on(client: Client) -> None:
+    session_id = client.new_session()
+    run_id = client.send(session_id, "[[fake tokens=1000 gap_ms=20]]")
+    path = f"/api/sessions/{session_id}/events?after=0"
+    with client.http.stream("GET", path) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        lines = response.iter_lines()
+        assert "event: text.delta" in lines
+        assert client.run(run_id)["status"] == "running"
+        client.http.post(f"/api/runs/{run_id}/cancel")
+        assert "event: run.cancelled" in lines

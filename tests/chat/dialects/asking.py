@@ -28,6 +28,7 @@ class Request:
             },
         )
         self.chunks = []
+        self.decode = bytes
         self.is_over = False
 
     async def __aenter__(self):
@@ -52,7 +53,7 @@ class Request:
                 part = await self._wire.receive_output(timeout_s)
                 self.is_over = not part.get("more_body")
                 if part.get("body"):
-                    self.chunks.append(part["body"].decode())
+                    self.chunks.append(self.decode(part["body"]).decode())
                 if until and self.chunks and until in self.chunks[-1]:
                     break
         return "".join(self.chunks)
