@@ -177,7 +177,10 @@ async def compare_session_costs(request: CallerRequest, session_id: str, models:
     },
 )
 async def follow_session(
-    request: CallerRequest, session_id: str, caught_up: bool = False
+    request: CallerRequest,
+    session_id: str,
+    caught_up: bool = False,
+    batch_ms: Annotated[int | None, Query(None, ge=1, le=reading.LONGEST_BATCH_MS)] = None,
 ) -> StreamingHttpResponse:
     """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
     session = await database.read(sessions.get_for, request.auth, session_id)
@@ -185,7 +188,13 @@ async def follow_session(
         wanted = sse.requested_position(request, session)
     except positions.InvalidPosition as error:
         raise Refusal(400, "invalid_position", str(error)) from error
-    begun = await database.read(reading.begin, session, wanted=wanted, tells_caught_up=caught_up)
+    begun = await database.read(
+        reading.begin,
+        session,
+        wanted=wanted,
+        tells_caught_up=caught_up,
+        batch_s=(batch_ms or 0) / 1000,
+    )
     events = sse.stream(begun, lambda: reading.logged_out(request.login))
     response = event_stream.respond(request, events)
     add_default_headers(response, request)

@@ -42,6 +42,7 @@ class SessionConsumer(Socket):
             self.scope["url_route"]["kwargs"]["session_id"],
             after=self.asked_for("after"),
             tells_caught_up=self.asked_for("caught_up") in ("1", "true"),
+            batch_s=reading.batch_s(self.asked_for("batch_ms")),
         )
         self.session = begun.session
         self.spawn(self._follow(begun))
@@ -73,9 +74,9 @@ class SessionConsumer(Socket):
                 await self.send(native.encode_reset(begun.snapshot))
             async with aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
-                    for envelope in envelopes:
-                        await self.send(native.encode(envelope))
-                        seq = envelope.seq
+                    seq = envelopes[-1].seq if envelopes else seq
+                    for frame in native.frames(envelopes, in_batches=begun.batch_s > 0):
+                        await self.send(frame)
                     if begun.tells_caught_up and not envelopes:
                         epoch = begun.session.epoch
                         await self.send(native.encode_caught_up(epoch=epoch, seq=seq))
@@ -128,9 +129,14 @@ async def _cancel_run(session: ChatSession, command: CancelRun) -> None:
 
 
 def _begin(
-    principal: Principal, session_id: str, *, after: str | None, tells_caught_up: bool
+    principal: Principal,
+    session_id: str,
+    *,
+    after: str | None,
+    tells_caught_up: bool,
+    batch_s: float,
 ) -> Reading:
     """Raises InvalidPosition, UnknownSession or TooManyConnections."""
     wanted = None if after is None else positions.parse(after)
     session = sessions.get_for(principal, session_id)
-    return reading.begin(session, wanted=wanted, tells_caught_up=tells_caught_up)
+    return reading.begin(session, wanted=wanted, tells_caught_up=tells_caught_up, batch_s=batch_s)

@@ -19,6 +19,9 @@ MAX_WAITING = 20
 MAX_INVALID_PER_MINUTE = 10
 
 
+INVALID = (positions.InvalidPosition, sessions.InvalidSessionId, reading.InvalidBatch)
+
+
 class Socket(AsyncWebsocketConsumer):
     """A socket with tasks that end when it does."""
 
@@ -58,7 +61,7 @@ class Socket(AsyncWebsocketConsumer):
         try:
             await self.take_turn()
             await self.begin()
-        except (positions.InvalidPosition, sessions.InvalidSessionId) as error:
+        except INVALID as error:
             await self.close(INVALID_REQUEST, str(error))
         except sessions.UnknownSession as error:
             await self.close(UNKNOWN_SESSION, str(error))

@@ -5,7 +5,7 @@ events and stays dead after an outage of Redis. Ours follows the log through the
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import unquote
@@ -117,20 +117,24 @@ async def stream(reading: Reading, *ends: End) -> AsyncIterator[str]:
             async for envelopes in coming:
                 if envelopes is None:
                     yield KEEP_ALIVE
+                seq = envelopes[-1].seq if envelopes else seq
                 # One after another: a client that does not read would hold all as text too.
-                for envelope in envelopes or ():
-                    seq = envelope.seq
-                    yield _encode(envelope, channel)
+                for event in _encoded(envelopes or [], channel, is_batch=reading.batch_s > 0):
+                    yield event
                 if envelopes == [] and reading.tells_caught_up:
                     yield _caught_up(reading, seq)
     if draining.has_begun():
         yield f"retry: {draining.retry_ms()}\n\n"
 
 
-def _encode(envelope: Envelope, channel: str) -> str:
-    place = make_id({channel: envelope.seq})
-    text: str = sse_encode_event(envelope.type, native.encode(envelope), event_id=place)
-    return text
+def _encoded(envelopes: list[Envelope], channel: str, *, is_batch: bool) -> Iterator[str]:
+    if is_batch and envelopes:
+        place = make_id({channel: envelopes[-1].seq})
+        yield sse_encode_event("batch", native.encode_batch(envelopes), event_id=place)
+        return
+    for envelope in envelopes:
+        place = make_id({channel: envelope.seq})
+        yield sse_encode_event(envelope.type, native.encode(envelope), event_id=place)
 
 
 def _caught_up(reading: Reading, seq: int) -> str:

@@ -1,7 +1,7 @@
 """The native dialect: one flat JSON object per envelope, on WebSocket and SSE alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chat.events import Envelope
@@ -14,6 +14,16 @@ def encode(envelope: Envelope) -> str:
         f'"run_id":"{envelope.run_id}","attempt":{envelope.attempt},"at":"{envelope.at}",'
     )
     return header + envelope.body[1:]
+
+
+def frames(envelopes: Sequence[Envelope], *, in_batches: bool) -> Iterable[str]:
+    """Give the envelopes, each as one line of JSON when its turn comes, or all in one."""
+    return [encode_batch(envelopes)] if in_batches and envelopes else map(encode, envelopes)
+
+
+def encode_batch(envelopes: Sequence[Envelope]) -> str:
+    """Give several envelopes as one line of JSON."""
+    return f'{{"type":"batch","events":[{",".join(map(encode, envelopes))}]}}'
 
 
 def encode_reset(snapshot: Mapping[str, Any]) -> str:
