@@ -15,7 +15,7 @@ from chat import attendance, database, draining, event_log, pacing, reading, run
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import IfRunning, SendMessage
-from chat.events import Envelope
+from chat.events import Envelope, TextDelta, merge_envelopes
 from chat.models import ChatSession, Run
 from chat.pacing import End
 from chat.positions import Position
@@ -25,6 +25,7 @@ from chat.wire.frames import Encoder, Frame
 
 #: Some clients give up when they hear nothing for 5 s.
 SILENCE_S = 4.0
+BUFFER_S = 1.0
 
 _ID = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,18})\.([0-9]{1,4})", re.ASCII
@@ -127,17 +128,20 @@ def join(session: ChatSession, encoder: Encoder) -> Asked | None:
     return Asked(run_id=run.pk, reading=begun)
 
 
-async def tell(asked: Asked, encoder: Encoder, *ends: End) -> AsyncIterator[Told | None]:
+async def tell(
+    asked: Asked, encoder: Encoder, *ends: End, buffer_size: int = 1
+) -> AsyncIterator[Told | None]:
     """Tell the run until it has ended; None where there was nothing to tell for SILENCE_S.
 
     The run is attended meanwhile. It also ends when one of `ends` does, or with this process.
+    `buffer_size` tokens are told at once, or as many as there are after BUFFER_S.
     """
     attendant = await database.write(attendance.attend, asked.run_id)
     has_ended = False
     try:
         for told in asked.rest:
             yield told
-        pages = _of_run(asked)
+        pages = _of_run(asked) if buffer_size == 1 else _buffered(asked, buffer_size)
         coming = pacing.paced(pages, [*ends, draining.turn], silence_s=SILENCE_S)
         with suppress(event_log.SessionGone, event_log.PositionLost):
             async with aclosing(pages), aclosing(coming):  # type: ignore[type-var]
@@ -184,6 +188,25 @@ async def _of_run(asked: Asked) -> AsyncIterator[list[Envelope]]:
             mine = [envelope for envelope in envelopes if envelope.run_id == run_id]
             if mine:
                 yield mine
+
+
+async def _buffered(asked: Asked, size: int) -> AsyncIterator[list[Envelope]]:
+    told_tokens = 0
+
+    def is_due(waiting: list[Envelope]) -> bool:
+        nonlocal told_tokens
+        newest = waiting[-1].event
+        if isinstance(newest, TextDelta):
+            if newest.tokens - told_tokens < size:
+                return False
+            told_tokens = newest.tokens
+        return True
+
+    pages = _of_run(asked)
+    batches = pacing.batched(pages, wait_s=BUFFER_S, is_due=is_due)
+    async with aclosing(pages), aclosing(batches):  # type: ignore[type-var]
+        async for envelopes in batches:
+            yield merge_envelopes(envelopes)
 
 
 def _frames(envelope: Envelope, encoder: Encoder) -> list[Told]:

@@ -2,11 +2,12 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
-from ninja import Schema
+from ninja import Field, Schema
 from pydantic import AfterValidator
 
 from chat import asking, database, event_log, sessions
@@ -51,6 +52,8 @@ class Payload(Schema):
     actor_id: str = DEFAULT_ACTOR
     stream: bool = False
     stream_tokens: bool = False
+    #: So many tokens are told at once.
+    buffer_size: Annotated[int, Field(ge=1, le=1000)] = 1
     preferences: Known | None = None
     custom_data: Known | None = None
     browsing_history: KnownList | None = None
@@ -135,6 +138,7 @@ async def stream(
     request: CallerRequest, body: Payload, manner: streams.Manner = AS_EVENTS
 ) -> HttpResponseBase:
     """Answer a payload with named events."""
+    manner = replace(manner, buffer_size=body.buffer_size)
     encoder = body.encoder(body.session_id or DEFAULT_SESSION)
     if gone_on := await streams.resumed(request, encoder, manner):
         return gone_on

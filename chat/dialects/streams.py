@@ -44,6 +44,8 @@ class Manner:
     retry_ms: int | None = None
     #: What becomes of the text of an event.
     wrap: Callable[[str], str] = str
+    #: So many tokens are told at once.
+    buffer_size: int = 1
 
     def write(self, frame: Frame, event_id: str | None = None) -> str:
         """Give a frame as the text of one event."""
@@ -97,7 +99,7 @@ async def _text(
     if opening:
         yield manner.write(opening, asked.id)
     silences = 0
-    telling = asking.tell(asked, encoder, end)
+    telling = asking.tell(asked, encoder, end, buffer_size=manner.buffer_size)
     with counters.during("event_streams"):
         async with aclosing(telling):  # type: ignore[type-var]
             async for told in telling:
