@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 from chat.parts import Part, Value
 
 StopReason = Literal["stop", "length", "content_filter", "cancelled", "failed"]
-CancelReason = Literal["requested", "interrupted", "rolled_back", "disconnected"]
+CancelReason = Literal["requested", "interrupted", "rolled_back", "disconnected", "timed_out"]
 
 
 class RunQueued(Value):

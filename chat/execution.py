@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from django.db.models.functions import Now
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: Why a worker stops a run: somebody cancelled it, the worker is shutting down, or the lease is
 #: somebody else's.
 Stop = CancelReason | Literal["shutdown", "lease_lost"]
-STOPS = ("requested", "interrupted", "rolled_back", "disconnected", "shutdown", "lease_lost")
+STOPS = (*get_args(CancelReason), "shutdown", "lease_lost")
 _STOP_REASONS: dict[str, StopReason] = {"length": "length", "content_filter": "content_filter"}
 INTERNAL_ERROR = "Something went wrong on our side. The text so far has been kept."
 

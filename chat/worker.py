@@ -179,6 +179,8 @@ class Worker:
                 await broadcast.publish((session_pk, stored))
         for run in await database.read(attendance.unattended):
             await runs.cancel(run, "disconnected")
+        for run in await database.read(attendance.overdue):
+            await runs.cancel(run, "timed_out")
         room = self._concurrency - len(self._running)
         for run_id in (await database.read(recovery.unclaimed))[: max(room, 0)]:
             # Not through the broker: it may be the very thing that is down.

@@ -75,6 +75,8 @@ class Environment(BaseSettings):
     max_active_sessions_per_user: PositiveInt = 5
     #: With it, a program may read /metrics where callers have to log in.
     metrics_token: SecretStr = SecretStr("")
+    #: A run of the older systems' endpoints may take so long; 0 is no limit.
+    stream_timeout_s: Annotated[float, Field(ge=0)] = 300
     #: So long after the end of a run its events can be read again, one by one.
     event_retention_hours: PositiveFloat = 24
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

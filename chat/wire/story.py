@@ -24,6 +24,8 @@ ERROR_TYPES = {
     "truncated": "Interrupted",
 }
 INTERRUPTED = "The answer was interrupted. Send the message again."
+#: To clients of the older systems, a run that took too long has failed.
+TIMED_OUT = "Request timeout"
 #: Behind a text that is not all.
 BROKEN_OFF = "\n[Error: Stream interrupted]"
 
@@ -128,6 +130,8 @@ class StoryEncoder(ABC):
         event = envelope.event
         self._story.take(event, at=envelope.at)
         self.is_over = envelope.is_terminal
+        if isinstance(event, events.RunCancelled) and event.reason == "timed_out":
+            event = events.RunFailed(code="timeout", message=TIMED_OUT)
         if isinstance(event, events.AttemptStarted):
             return list(self._begin_anew(envelope))
         return list(self._say(event, envelope))
