@@ -24,8 +24,8 @@ function csrfToken() {
   return document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
 }
 
-async function call(method, path, body) {
-  const headers = { Accept: "application/json" };
+async function call(method, path, body, more = {}) {
+  const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
@@ -69,6 +69,10 @@ export const deleteSession = (sessionId) => call("DELETE", sessionPath(sessionId
 export const listMessages = (sessionId, { before = null, limit = 40 } = {}) =>
   call("GET", `${sessionPath(sessionId)}/messages${query({ before, limit })}`);
 export const getCosts = (sessionId) => call("GET", `${sessionPath(sessionId)}/costs`);
+/** Of one message, sent with the same key again, nothing becomes two. */
+export const sendMessage = (sessionId, { type, idempotency_key, ...fields }) =>
+  call("POST", `${sessionPath(sessionId)}/messages`, fields, { "Idempotency-Key": idempotency_key });
+export const cancelRun = (runId) => call("POST", `/api/runs/${encodeURIComponent(runId)}/cancel`);
 export const getRun = (runId) => call("GET", `/api/runs/${encodeURIComponent(runId)}`);
 export const retryRun = (runId, fields) =>
   call("POST", `/api/runs/${encodeURIComponent(runId)}/retry`, fields);

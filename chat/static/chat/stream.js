@@ -1,18 +1,31 @@
-/** A session's WebSocket that comes back by itself and resumes after the last event seen. */
+/**
+ * A session's stream that comes back by itself and resumes after the last event seen.
+ *
+ * Where no WebSocket gets through it uses server-sent events, and tries a WebSocket now and then.
+ */
+
+import { EventsWire, SocketWire } from "./wires.js";
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-// A socket that slept this long with its page may be dead without anyone having noticed.
+// A connection that slept this long with its page may be dead without anyone having noticed.
 const TRUSTED_SLEEP_MS = 30_000;
+const FIRST_PROBE_MS = 5_000;
+const LONGEST_PROBE_MS = 60_000;
 const FINAL_CODES = new Map([
   [4404, "unknown"],
   [4401, "forbidden"],
 ]);
 
+// Of this page's network, so that the next session need not find out again.
+let areSocketsBlocked = false;
+
 export class Stream {
-  #socket = null;
+  #wire = null;
+  #probe = null;
   #timer = 0;
+  #probeTimer = 0;
   #failures = 0;
   #hiddenAt = 0;
   #isClosed = false;
@@ -34,13 +47,13 @@ export class Stream {
   }
 
   get isOpen() {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return Boolean(this.#wire?.isOpen);
   }
 
   /** Give whether the command was put on the wire; that it arrived is not known by this. */
   send(command) {
     if (!this.isOpen) return false;
-    this.#socket.send(JSON.stringify(command));
+    this.#wire.send(command);
     return true;
   }
 
@@ -50,46 +63,76 @@ export class Stream {
     this.#forget();
   }
 
-  #address() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const session = encodeURIComponent(this.sessionId);
-    return `${scheme}//${location.host}/ws/sessions/${session}?after=${this.position()}`;
-  }
-
   #connect() {
     if (this.#isClosed) return;
-    this.#forget();
     this.onState("connecting", this.#failures);
-    const socket = new WebSocket(this.#address());
-    this.#socket = socket;
-    this.#timer = setTimeout(() => this.#retry(), CONNECT_TIMEOUT_MS);
-    socket.onopen = () => {
-      clearTimeout(this.#timer);
-      // Accepted and dropped at once is a failure too: only a lasting socket resets the delay.
-      this.#timer = setTimeout(() => (this.#failures = 0), 2 * LONGEST_DELAY_MS);
-      this.onState("open", 0);
+    this.#open(areSocketsBlocked ? EventsWire : SocketWire);
+  }
+
+  #open(Wire) {
+    this.#forget();
+    let hasOpened = false;
+    const onOpen = () => {
+      hasOpened = true;
+      areSocketsBlocked = Wire === EventsWire;
+      this.#noticeOpen();
+      if (areSocketsBlocked) this.#probeLater(FIRST_PROBE_MS);
     };
-    socket.onmessage = ({ data }) => this.#read(data);
-    socket.onclose = ({ code }) => this.#end(code);
+    const onEnd = (code) => this.#end(code, { Wire, hasOpened });
+    this.#wire = this.#make(Wire, { onOpen, onEnd });
+    this.#timer = setTimeout(onEnd, CONNECT_TIMEOUT_MS, 0);
   }
 
-  #read(data) {
-    let frame;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      return;
-    }
-    if (!frame || typeof frame !== "object") return;
-    this.#failures = 0;
-    this.onFrame(frame);
+  #make(Wire, handlers) {
+    const onFrame = (frame) => {
+      this.#failures = 0;
+      this.onFrame(frame);
+    };
+    return new Wire({ sessionId: this.sessionId, position: this.position(), onFrame, ...handlers });
   }
 
-  #end(code) {
+  #noticeOpen() {
+    clearTimeout(this.#timer);
+    // Accepted and dropped at once is a failure too: only a lasting wire resets the delay.
+    this.#timer = setTimeout(() => (this.#failures = 0), 2 * LONGEST_DELAY_MS);
+    this.onState("open", 0);
+  }
+
+  /** Try in the background whether a WebSocket gets through by now. */
+  #probeLater(delay) {
+    this.#probeTimer = setTimeout(() => {
+      let hasOpened = false;
+      const onOpen = () => {
+        hasOpened = true;
+        areSocketsBlocked = false;
+        clearTimeout(this.#probeTimer);
+        this.#wire.close();
+        [this.#wire, this.#probe] = [this.#probe, null];
+        this.#noticeOpen();
+      };
+      const onEnd = (code) => {
+        if (hasOpened) this.#end(code, { Wire: SocketWire, hasOpened });
+        else this.#probeAgain(delay);
+      };
+      this.#probe = this.#make(SocketWire, { onOpen, onEnd });
+      this.#probeTimer = setTimeout(onEnd, CONNECT_TIMEOUT_MS, 0);
+    }, delay);
+  }
+
+  #probeAgain(delay) {
+    this.#forgetProbe();
+    this.#probeLater(Math.min(2 * delay, LONGEST_PROBE_MS));
+  }
+
+  #end(code, { Wire, hasOpened }) {
     if (FINAL_CODES.has(code)) {
       this.close();
       this.onState(FINAL_CODES.get(code), 0);
+    } else if (Wire === SocketWire && !hasOpened) {
+      this.#open(EventsWire);
     } else {
+      // A server that is away says nothing about WebSockets: the next try begins with one.
+      if (!hasOpened) areSocketsBlocked = false;
       this.#retry();
     }
   }
@@ -105,10 +148,15 @@ export class Stream {
 
   #forget() {
     clearTimeout(this.#timer);
-    if (!this.#socket) return;
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket.close();
-    this.#socket = null;
+    this.#forgetProbe();
+    this.#wire?.close();
+    this.#wire = null;
+  }
+
+  #forgetProbe() {
+    clearTimeout(this.#probeTimer);
+    this.#probe?.close();
+    this.#probe = null;
   }
 
   #noticeVisibility() {
