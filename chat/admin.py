@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from chat import answers, parts
-from chat.models import ApiKey, ChatSession, EventRecord, MeshDelivery, Message, Run
+from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import ledger
 from costs.admin import ReadOnlyAdmin
 
@@ -110,6 +110,17 @@ class MessageAdmin(ReadOnlyAdmin):
     @admin.display(description="parts")
     def all_parts(self, message: Message) -> SafeString:
         return format_html("<pre>{}</pre>", json.dumps(message.parts, indent=2, ensure_ascii=False))
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(ReadOnlyAdmin):
+    list_display = ("name", "content_type", "session", "run", "created_at")
+    list_select_related = ("session", "run")
+    search_fields = ("=run__id", "=session__session_id")
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("content")
 
 
 @admin.register(EventRecord)

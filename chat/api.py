@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 from django_eventstream.utils import add_default_headers
 from ninja import Header, Query
 from ninja.responses import Status
@@ -12,6 +13,7 @@ from pydantic import StringConstraints
 from chat import (
     about,
     answers,
+    artifacts,
     database,
     event_stream,
     health,
@@ -59,6 +61,14 @@ POSITIONS = [
     {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
     for name, place in (("after", "query"), ("lastEventId", "query"), ("Last-Event-ID", "header"))
 ]
+#: Pictures that run no scripts; anything else a browser saves.
+SHOWN_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+ARTIFACT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, max-age=31536000, immutable",
+}
 #: Models to compare with, beside those that can be used.
 Models = Annotated[list[ModelName], Query([], max_length=20)]
 Limit = Annotated[int, Query(20, ge=1, le=100)]
@@ -150,6 +160,23 @@ async def send_message(
     return Status(
         202, await runs.start(session, command, model=model, api_key=request.auth.api_key)
     )
+
+
+@api.get(
+    "/api/sessions/{session_id}/artifacts/{artifact_id}",
+    response=Problems,
+    openapi_extra={"responses": {200: {"description": "The file"}}},
+)
+async def get_artifact(request: CallerRequest, session_id: str, artifact_id: str) -> HttpResponse:
+    """Give what a tool made in a session, a picture to be shown and all else to be saved."""
+    session = await database.read(sessions.get_for, request.auth, session_id)
+    found = await database.read(artifacts.get_in, session, artifact_id)
+    response = HttpResponse(bytes(found.content), content_type=found.content_type)
+    is_saved = found.content_type not in SHOWN_TYPES
+    response["Content-Disposition"] = content_disposition_header(is_saved, found.name) or "inline"
+    for name, value in ARTIFACT_HEADERS.items():
+        response[name] = value
+    return response
 
 
 @api.get("/api/sessions/{session_id}/costs", response={200: SessionCosts, **Problems})

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, suppress
 
 from chat import (
+    artifacts,
     commands,
     database,
     event_log,
@@ -17,11 +19,15 @@ from chat import (
 from chat.agent import catalog
 from chat.agent.errors import AgentError
 from chat.commands import CancelRun, Command, InvalidCommand, SendMessage
+from chat.events import Envelope, ToolResult
 from chat.models import ChatSession
+from chat.parts import ArtifactRef
 from chat.principals import Principal
 from chat.reading import Reading
 from chat.sockets import MAX_WAITING, SERVER_ERROR, UNKNOWN_SESSION, Socket
 from chat.wire import native
+
+YES = ("1", "true")
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +47,7 @@ class SessionConsumer(Socket):
             self.principal,
             self.scope["url_route"]["kwargs"]["session_id"],
             after=self.asked_for("after"),
-            tells_caught_up=self.asked_for("caught_up") in ("1", "true"),
+            tells_caught_up=self.asked_for("caught_up") in YES,
             batch_s=reading.batch_s(self.asked_for("batch_ms")),
         )
         self.session = begun.session
@@ -75,8 +81,7 @@ class SessionConsumer(Socket):
             async with aclosing(following):  # type: ignore[type-var]
                 async for envelopes in following:
                     seq = envelopes[-1].seq if envelopes else seq
-                    for frame in native.frames(envelopes, in_batches=begun.batch_s > 0):
-                        await self.send(frame)
+                    await self._tell(envelopes, in_batches=begun.batch_s > 0)
                     if begun.tells_caught_up and not envelopes:
                         epoch = begun.session.epoch
                         await self.send(native.encode_caught_up(epoch=epoch, seq=seq))
@@ -87,6 +92,20 @@ class SessionConsumer(Socket):
         except Exception:
             logger.exception("A socket cannot be served any more")
             await self.close(SERVER_ERROR, "Connect again")
+
+    async def _tell(self, envelopes: Sequence[Envelope], *, in_batches: bool) -> None:
+        for frame in native.frames(envelopes, in_batches=in_batches):
+            await self.send(frame)
+        if self.asked_for("binary") in YES:
+            await self._send_artifacts(envelopes)
+
+    async def _send_artifacts(self, envelopes: Sequence[Envelope]) -> None:
+        """Send what tools made: each is announced, and then comes as a binary frame."""
+        for ref in _artifacts_in(envelopes):
+            with suppress(artifacts.UnknownArtifact):
+                found = await database.read(artifacts.get_in, self.session, ref.artifact_id)
+                await self.send(native.encode_artifact(ref))
+                await self.send(bytes_data=bytes(found.content))
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -112,6 +131,12 @@ class SessionConsumer(Socket):
 
     async def _refuse(self, code: str, detail: str) -> None:
         await self.send(native.encode_refusal(code=code, detail=detail))
+
+
+def _artifacts_in(envelopes: Sequence[Envelope]) -> Iterator[ArtifactRef]:
+    for envelope in envelopes:
+        if envelope.type == "tool.result" and isinstance(envelope.event, ToolResult):
+            yield from envelope.event.artifacts
 
 
 async def _send_message(session: ChatSession, command: SendMessage, principal: Principal) -> None:

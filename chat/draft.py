@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from chat import events
 from chat.events import Event
-from chat.parts import Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chat.parts import ArtifactRef, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 
 NOT_RUN = "Not run: the answer ended before."
 
@@ -84,7 +84,14 @@ class Draft:
             cost=cost,
         )
 
-    def tool_result(self, *, tool_call_id: str, content: str, is_error: bool) -> Iterator[Event]:
+    def tool_result(
+        self,
+        *,
+        tool_call_id: str,
+        content: str,
+        is_error: bool,
+        artifacts: tuple[ArtifactRef, ...] = (),
+    ) -> Iterator[Event]:
         """Add what a tool gave back; a result that no call asked for is left out."""
         yield from self.close()
         name = self._unanswered().get(tool_call_id)
@@ -97,12 +104,18 @@ class Draft:
             "name": name,
         }
         self.parts.append(
-            ToolResultPart(tool_call_id=tool_call_id, name=name, content=content, is_error=is_error)
+            ToolResultPart(
+                tool_call_id=tool_call_id,
+                name=name,
+                content=content,
+                is_error=is_error,
+                artifacts=artifacts,
+            )
         )
         if is_error:
             yield events.ToolFailed(**where, error=content)
         else:
-            yield events.ToolResult(**where, content=content)
+            yield events.ToolResult(**where, content=content, artifacts=artifacts)
 
     def close(self) -> Iterator[Event]:
         """End the part that is open, if one is."""
@@ -169,7 +182,8 @@ def _called(draft: Draft, event: Event) -> None:
         case events.ToolCallDelta():
             list(draft.tool_arguments(event.delta, tokens=0, cost=None))
         case events.ToolResult(tool_call_id=tool_call_id, content=content):
-            list(draft.tool_result(tool_call_id=tool_call_id, content=content, is_error=False))
+            told = {"tool_call_id": tool_call_id, "content": content}
+            list(draft.tool_result(**told, is_error=False, artifacts=event.artifacts))
         case events.ToolFailed(tool_call_id=tool_call_id, error=error):
             list(draft.tool_result(tool_call_id=tool_call_id, content=error, is_error=True))
 

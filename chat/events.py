@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
-from chat.parts import Part, Value
+from chat.parts import ArtifactRefs, Part, Value
 
 StopReason = Literal["stop", "length", "content_filter", "cancelled", "failed"]
 CancelReason = Literal["requested", "interrupted", "rolled_back", "disconnected", "timed_out"]
@@ -139,6 +139,7 @@ class ToolProgress(Value):
 class ToolResult(ToolCallEvent):
     type: Literal["tool.result"] = "tool.result"
     content: str
+    artifacts: ArtifactRefs = ()
 
 
 class ToolFailed(ToolCallEvent):

@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args
 
 from django.db.models.functions import Now
 
-from chat import counters, database, endings, events, leases, parts, sessions
+from chat import artifacts, counters, database, endings, events, leases, parts, sessions
 from chat.agent import agent, catalog, pieces
+from chat.agent.artifacts import Artifact
 from chat.agent.errors import AgentError
 from chat.agent.history import Turn
 from chat.agent.pieces import Piece
@@ -25,6 +26,7 @@ from chat.events import CancelReason, Event, StopReason
 from chat.leases import Claim
 from chat.metering import Meter
 from chat.models import Run
+from chat.parts import ArtifactRef
 from chat.stream_log import StreamLog
 from costs import ledger
 from costs.ledger import Payer
@@ -142,6 +144,7 @@ class Execution:
                     tool_call_id=piece.tool_call_id,
                     content=piece.content,
                     is_error=piece.is_error,
+                    artifacts=tuple(map(self._keep, piece.artifacts)),
                 )
             case pieces.StepCompleted():
                 yield from self._step(piece)
@@ -172,6 +175,20 @@ class Execution:
         meter = self._meter
         tokens, cost = (meter.completion_tokens, meter.cost) if meter else (0, None)
         yield from add(piece.delta, tokens=tokens, cost=cost)
+
+    def _keep(self, made: Artifact) -> ArtifactRef:
+        """Store what a tool made with the event that will tell of it."""
+        place = self.claim.place
+        ref = ArtifactRef(
+            artifact_id=str(made.artifact_id),
+            name=made.name,
+            title=made.title,
+            content_type=made.content_type,
+            size=len(made.content),
+            url=artifacts.url(place.session_id, made.artifact_id),
+        )
+        self.buffer.also(lambda _: artifacts.store(place, ref, made.content))
+        return ref
 
     def _step(self, piece: pieces.StepCompleted) -> Iterator[Event]:
         yield from self._draft.close()

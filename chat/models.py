@@ -193,6 +193,21 @@ class Message(models.Model):
         return f"{self.role} {self.id}"
 
 
+class Artifact(models.Model):
+    """What a tool made that is no text."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    session = models.ForeignKey(ChatSession, models.CASCADE, related_name="artifacts")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="artifacts")
+    name = models.CharField(max_length=200)
+    content_type = models.CharField(max_length=80)
+    content = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class EventQuerySet(models.QuerySet[Any]):
     def update(self, **values: Any) -> NoReturn:
         raise WrittenOnce("events are never changed")

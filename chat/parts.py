@@ -29,12 +29,28 @@ class ToolCallPart(Value):
     arguments: dict[str, Any] | None
 
 
+class ArtifactRef(Value):
+    """What a tool made beside its text, and where to get it; `title` says what there is to see."""
+
+    artifact_id: str
+    name: str
+    title: str
+    content_type: str
+    size: int
+    url: str
+
+
+#: Left out where there are none, as in most results.
+ArtifactRefs = Annotated[tuple[ArtifactRef, ...], Field(exclude_if=lambda refs: not refs)]
+
+
 class ToolResultPart(Value):
     type: Literal["tool_result"] = "tool_result"
     tool_call_id: str
     name: str
     content: str
     is_error: bool = False
+    artifacts: ArtifactRefs = ()
 
 
 Part = Annotated[

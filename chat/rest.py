@@ -13,6 +13,7 @@ from ninja.utils import check_csrf
 
 from chat import (
     api_keys,
+    artifacts,
     database,
     origins,
     principals,
@@ -179,6 +180,11 @@ def _no_such_model(request: HttpRequest, error: AgentError) -> HttpResponse:
 @api.exception_handler(sessions.InvalidSessionId)
 def _invalid_session_id(request: HttpRequest, error: sessions.InvalidSessionId) -> HttpResponse:
     return _problem(request, 422, "invalid_session_id", str(error))
+
+
+@api.exception_handler(artifacts.UnknownArtifact)
+def _unknown_artifact(request: HttpRequest, error: artifacts.UnknownArtifact) -> HttpResponse:
+    return _problem(request, 404, "unknown_artifact", str(error))
 
 
 @api.exception_handler(reading.TooManyConnections)

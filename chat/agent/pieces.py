@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from chat.agent.artifacts import Artifact
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -34,6 +36,7 @@ class ToolResult:
     tool_call_id: str
     content: str
     is_error: bool = False
+    artifacts: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

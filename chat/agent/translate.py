@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolMessage
 from pydantic_core import to_jsonable_python
 
 from chat.agent import pieces
+from chat.agent.artifacts import Artifact
 from chat.agent.pieces import Piece
 
 STREAM_MODES = ["messages", "updates", "custom"]
 #: The nodes of the agent that are steps to people; middleware has nodes of its own.
 STEPS = ("model", "tools")
 MAX_RESULT_CHARACTERS = 20_000
+MAX_TITLE_CHARACTERS = 500
 
 
 @dataclass(slots=True)
@@ -67,7 +69,12 @@ class Translator:
             return
         self._seen_results.add(message.tool_call_id)
         content = shortened(clean(str(message.text)))
-        yield pieces.ToolResult(message.tool_call_id, content, is_error=message.status == "error")
+        yield pieces.ToolResult(
+            message.tool_call_id,
+            content,
+            is_error=message.status == "error",
+            artifacts=_artifacts(message.artifact),
+        )
 
     def _whole(self, kind: type[pieces.Text | pieces.Reasoning], text: str) -> Iterator[Piece]:
         """Hold back half an emoji at the end until its other half is there."""
@@ -100,6 +107,16 @@ def shortened(text: str) -> str:
         return text
     notice = f"\n… ({len(text)} characters, shortened)"
     return text[: MAX_RESULT_CHARACTERS - len(notice)] + notice
+
+
+def _artifacts(made: Any) -> tuple[Artifact, ...]:
+    """Other tools' artifacts, of whatever kind, are their own matter."""
+    several = made if isinstance(made, list | tuple) else [made]
+    return tuple(
+        replace(one, title=clean(one.title)[:MAX_TITLE_CHARACTERS])
+        for one in several
+        if isinstance(one, Artifact)
+    )
 
 
 def _custom(payload: Any) -> Piece:

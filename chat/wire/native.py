@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chat.events import Envelope
+from chat.parts import ArtifactRef
 
 
 def encode(envelope: Envelope) -> str:
@@ -29,6 +30,11 @@ def encode_batch(envelopes: Sequence[Envelope]) -> str:
 def encode_reset(snapshot: Mapping[str, Any]) -> str:
     """Tell a reader that it has lost its place: what there is, and where the stream goes on."""
     return json.dumps({"type": "stream.reset", **snapshot})
+
+
+def encode_artifact(ref: ArtifactRef) -> str:
+    """Say what the binary frame is that comes next."""
+    return json.dumps({"type": "artifact", **ref.model_dump()})
 
 
 def encode_caught_up(*, epoch: str, seq: int) -> str:

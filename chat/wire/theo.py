@@ -1,6 +1,6 @@
 """The dialect of AgentTheo: named events with both spellings of their fields."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 from chat import events
@@ -74,7 +74,8 @@ class TheoEncoder(StoryEncoder):
                     both = {"tool_name": called.name, "tool_input": called.arguments or {}}
                     yield "tool_start", {**told, **both, "metadata": self._metadata()}
             case events.ToolResult():
-                yield self._tool_end(event.name, event.content)
+                made = [ref.model_dump() for ref in event.artifacts]
+                yield self._tool_end(event.name, event.content, made)
             case events.ToolFailed():
                 yield self._tool_end(event.name, f"Error: {event.error}")
 
@@ -96,8 +97,10 @@ class TheoEncoder(StoryEncoder):
         told = {"step": step, "total": of, "percentage": percentage, "message": message}
         return "progress", {**told, "metadata": self._metadata()}
 
-    def _tool_end(self, name: str, output: str) -> Said:
-        told = {"tool": name, "output": output, "tool_name": name, "tool_output": output}
+    def _tool_end(self, name: str, output: str, made: Sequence[dict[str, Any]] = ()) -> Said:
+        told: dict[str, Any] = {"tool": name, "output": output}
+        told |= {"tool_name": name, "tool_output": output}
+        told |= {"artifacts": made} if made else {}
         return "tool_end", {**told, "metadata": self._metadata()}
 
     def _complete(self, at: str) -> dict[str, Any]:

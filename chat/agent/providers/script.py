@@ -12,6 +12,8 @@ _SCRIPT = re.compile(r"\[\[(.*?)\]\](?!\])", re.DOTALL)
 _DIRECTIVE = re.compile(r"(\w+)=(\{.*?\}(?=\s|$)|\"(?:[^\"\\]|\\.)*\"|\S+)", re.DOTALL)
 _SUM = re.compile(r"\d[\d\s.,%*/+()^-]*[*/+^-][\d\s.,%*/+()^-]*\d")
 _PERCENT = re.compile(r"(\d[\d.,]*)\s*% of (\d[\d.,]*\d|\d)", re.IGNORECASE)
+_CHART = re.compile(r"\b(?:chart|draw|plot)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:(\w+)\s*[:=]\s*)?(-?\d+(?:\.\d+)?)")
 _TIME = re.compile(r"\b(time|date)\b", re.IGNORECASE)
 _NAME = re.compile(r"\bmy name is (\w+)", re.IGNORECASE)
 _ASKS_NAME = re.compile(r"\b(what(?:'s|’s| is)|know) my name\b", re.IGNORECASE)
@@ -75,6 +77,9 @@ def _directives(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _tool_for(said: str) -> dict[str, Any]:
+    if _CHART.search(said) and (numbers := _NUMBER.findall(said)):
+        values = {label or f"{i}": float(number) for i, (label, number) in enumerate(numbers, 1)}
+        return {"tool": "chart", "args": json.dumps({"title": "Your numbers", "values": values})}
     if found := _PERCENT.search(said):
         share, whole = (number.replace(",", "") for number in found.groups())
         return {
@@ -114,5 +119,5 @@ def _reply(said: str) -> str:
         f"You said: “{quoted}”\n\n"
         "I am the **scripted** provider: I show how an answer streams, what it costs and how it "
         "can be stopped, without any model behind me. Ask me to calculate `6 * 7` or for the "
-        "time to see a tool at work."
+        "time to see a tool at work, or to draw a chart of `3, 5, 8`."
     )

@@ -27,7 +27,13 @@ function fromWire(part) {
     case "tool_call":
       return { ...toolOf(part), type: part.type, arguments: part.arguments, argumentsText: "" };
     case "tool_result":
-      return { ...toolOf(part), type: part.type, content: part.content, isError: part.is_error };
+      return {
+        ...toolOf(part),
+        type: part.type,
+        content: part.content,
+        isError: part.is_error,
+        artifacts: part.artifacts ?? [],
+      };
     default:
       return { type: part.type, text: part.text ?? "", isOpen: false };
   }
@@ -55,7 +61,9 @@ export function withDelta(message, event, type) {
 export function withResult(message, event) {
   const isError = event.type === "tool.failed";
   const content = isError ? event.error : event.content;
-  return withPart(message, event.part, { ...toolOf(event), type: "tool_result", content, isError });
+  const artifacts = event.artifacts ?? [];
+  const fields = { ...toolOf(event), type: "tool_result", content, isError, artifacts };
+  return withPart(message, event.part, fields);
 }
 
 /** Progress names its tool only: it belongs to the last call of it that has no result. */

@@ -1,6 +1,6 @@
 /** What the parts of an answer look like: text, reasoning, tool cards. */
 
-import { el, icon, setText } from "./dom.js";
+import { el, icon, place, setText } from "./dom.js";
 import * as markdown from "./markdown.js";
 
 // Above this length a part is parsed at most four times a second while it grows.
@@ -64,6 +64,7 @@ class ReasoningView {
 
 class ToolView {
   #painted = [];
+  #artifacts = new Map();
 
   constructor() {
     this.name = el("span", { class: "card-name" });
@@ -73,7 +74,7 @@ class ToolView {
     this.answer = el("pre", { class: "plain", tabindex: "0", data: { testid: "tool-result" } });
     this.answerTitle = el("h4", { text: "Result" });
     this.mark = el("span", { class: "tool-mark" });
-    this.element = el(
+    this.card = el(
       "details",
       { class: "card tool", data: { testid: "tool-card" } },
       el("summary", {}, this.mark, this.name, this.gist, this.state, icon("chevron")),
@@ -86,6 +87,7 @@ class ToolView {
         this.answer,
       ),
     );
+    this.element = el("div", { class: "tool-parts" }, this.card);
   }
 
   /** `part` is the call, or a result whose call is unknown. */
@@ -94,7 +96,7 @@ class ToolView {
     if (seen.every((value, index) => value === this.#painted[index])) return true;
     this.#painted = seen;
     const state = stateOf(part, result, isActive);
-    this.element.dataset.state = state;
+    this.card.dataset.state = state;
     setText(this.name, part.name ?? "tool");
     const asked = argumentsOf(part);
     setText(this.gist, gistOf(part.arguments));
@@ -110,9 +112,37 @@ class ToolView {
     setText(this.answerTitle, result?.isError ? "Error" : "Result");
     this.answer.dataset.testid = result?.isError ? "tool-error" : "tool-result";
     setText(this.answer, result ? result.content || "(empty)" : LABELS[state]);
+    place(this.element, [this.card, ...(result?.artifacts ?? []).map((made) => this.#viewOf(made))]);
+  }
+
+  /** Made once: a picture that is put into the page anew would flicker. */
+  #viewOf(made) {
+    const known = this.#artifacts.get(made.artifact_id);
+    if (known) return known;
+    const view = artifactView(made);
+    this.#artifacts.set(made.artifact_id, view);
+    return view;
   }
 }
 
+/** What a tool made: a picture is shown, and everything can be saved. */
+function artifactView({ name, title, content_type: contentType, size, url }) {
+  const isShown = SHOWN_TYPES.has(contentType);
+  const picture = isShown ? el("img", { src: url, alt: title, loading: "lazy" }) : null;
+  const label = `${name} (${sizeOf(size)})`;
+  const link = el("a", { href: url, download: name, text: label });
+  if (!isShown) link.title = title;
+  const caption = el("figcaption", {}, link);
+  const data = { testid: "artifact" };
+  return el("figure", { class: "artifact", data }, picture, caption);
+}
+
+function sizeOf(bytes) {
+  return bytes < 1000 ? `${bytes} bytes` : `${Math.round(bytes / 1000)} kB`;
+}
+
+// The server has browsers save whatever else there is.
+const SHOWN_TYPES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 const LABELS = { running: "Running…", done: "Done", failed: "Failed", stopped: "No result" };
 const MARKS = { done: "tool", failed: "alert", stopped: "tool" };
 

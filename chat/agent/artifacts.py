@@ -1,0 +1,39 @@
+"""What a tool makes that is no text: a picture, a document."""
+
+import re
+import uuid
+from dataclasses import dataclass, field
+
+from langchain_core.tools import ToolException
+
+#: So that it fits into one frame of a WebSocket; many clients take no more than 1 MiB.
+MAX_BYTES = 1_000_000
+MAX_CHARACTERS = 200
+CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
+#: What a name of a file may not have, on any system.
+FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff"*/:<>?\\|]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Given beside a tool's text (`response_format="content_and_artifact"`), alone or in a list.
+
+    `name` is the file's, `title` says in words what there is to see. Raises ToolException when
+    it cannot be kept.
+    """
+
+    name: str
+    title: str
+    content_type: str
+    content: bytes = field(repr=False)
+    artifact_id: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def __post_init__(self) -> None:
+        if len(self.content) > MAX_BYTES:
+            raise ToolException(
+                f"The file has {len(self.content):,} bytes; {MAX_BYTES:,} can be kept."
+            )
+        if not CONTENT_TYPE.fullmatch(self.content_type):
+            raise ToolException(f"There is no content type {self.content_type[:60]!r}.")
+        if not self.name or len(self.name) > MAX_CHARACTERS or FORBIDDEN.search(self.name):
+            raise ToolException(f"A file cannot be called {self.name[:60]!r}.")
