@@ -27,7 +27,7 @@ def chart(title: str, values: dict[str, float]) -> tuple[str, Artifact]:
         content_type="image/png",
         content=_png(_rows(numbers)),
     )
-    return f"The user is shown the chart {title!r} with {said}.", picture
+    return f"a bar chart of {said}, which the user is shown", picture
 
 
 def _rows(numbers: list[float]) -> list[bytes]:
@@ -40,7 +40,7 @@ def _rows(numbers: list[float]) -> list[bytes]:
     rows = []
     for y in range(HEIGHT):
         row = AXIS if y == zero else PAPER
-        line = row * MARGIN
+        line = row * (MARGIN + gap // 2)
         for position, number in enumerate(numbers):
             end = zero - round(number * per_unit)
             is_inside = min(zero, end) <= y < max(zero, end)
