@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from chat import about
+from chat.dialects import switches
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -69,6 +70,11 @@ def page(request: HttpRequest, session_id: str = "") -> HttpResponse:
 
 def _directions() -> dict[str, Any]:
     agent = about.agent()
+    ways: dict[str, tuple[switches.Method, str]] = {
+        "stream_sse": ("sse", "/chat/stream"),
+        "stream_ws": ("websocket", "/chat/ws"),
+        "stream_a2a": ("a2a", "/agents/{agent_id}/stream"),
+    }
     return {
         "message": f"Welcome to {agent.name} API",
         "version": agent.version,
@@ -77,8 +83,7 @@ def _directions() -> dict[str, Any]:
         "health": "/health",
         "endpoints": {
             "chat": "/chat",
-            "stream_sse": "/chat/stream",
-            "stream_ws": "/chat/ws",
+            **{name: path for name, (way, path) in ways.items() if switches.is_on(way)},
             "cost_summary": "/cost-summary",
         },
     }

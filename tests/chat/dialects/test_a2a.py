@@ -153,7 +153,9 @@ async def test_F84_the_card_says_who_we_are(transactional_db, path):
 async def test_F35_the_root_directs_programs_and_shows_browsers_the_page(transactional_db):
     status, told = await call("/", headers={"accept": "application/json"})
     assert (status, told["docs"]) == (200, "/docs")
-    assert set(told["endpoints"]) == {"chat", "stream_sse", "stream_ws", "cost_summary"}
+    assert set(told["endpoints"]) == {
+        "chat", "stream_sse", "stream_ws", "stream_a2a", "cost_summary",
+    }  # fmt: skip
     for accepted in ("text/html,application/json;q=0.8", "*/*"):
         async with Request("/", headers={"accept": accepted}) as request:
             assert "<html" in await request.read()
