@@ -20,7 +20,7 @@ async def stream_agent(payload: dict[str, Any], context: object = None) -> Async
     """Give the events of an answer as they come. Raises ConnectionError."""
     async with httpx.AsyncClient(timeout=TIMEOUT) as client:
         try:
-            async with client.stream("POST", _url("/stream"), **_asked(payload)) as response:
+            async with client.stream("POST", url("/stream"), **_asked(payload)) as response:
                 if response.is_error:
                     await response.aread()
                     _raise_for(response)
@@ -38,7 +38,7 @@ async def stream_agent(payload: dict[str, Any], context: object = None) -> Async
 def invoke_agent(payload: dict[str, Any], context: object = None) -> str:
     """Give the whole answer. Raises ConnectionError, or RuntimeError when there is none."""
     try:
-        response = httpx.post(_url("/invocations"), timeout=WHOLE_S, **_asked(payload))
+        response = httpx.post(url("/invocations"), timeout=WHOLE_S, **_asked(payload))
     except httpx.TransportError as error:
         raise ConnectionError(str(error) or repr(error)) from error
     if response.is_error:
@@ -47,13 +47,19 @@ def invoke_agent(payload: dict[str, Any], context: object = None) -> str:
     return answer
 
 
-def _url(path: str) -> str:
+def url(path: str) -> str:
+    """Where the running Chatledger has a path."""
     return os.environ.get("CHATLEDGER_URL", "http://localhost:8000").rstrip("/") + path
 
 
 def _asked(payload: dict[str, Any]) -> dict[str, Any]:
+    return {"json": payload, "headers": key_headers()}
+
+
+def key_headers() -> dict[str, str]:
+    """The headers that say by which key it is asked."""
     key = os.environ.get("CHATLEDGER_API_KEY")
-    return {"json": payload, "headers": {"X-API-Key": key} if key else {}}
+    return {"X-API-Key": key} if key else {}
 
 
 def _raise_for(response: httpx.Response) -> None:

@@ -104,6 +104,32 @@ class MetricsCallback(BaseStreamCallback):
         return dict(self.metrics)
 
 
+class CostTracker:
+    """Tokens and USD, added up."""
+
+    def __init__(self) -> None:
+        self.prompt_tokens = self.completion_tokens = 0
+        self.total_cost = 0.0
+        self.model: str | None = None
+
+    def add(self, summary: dict[str, Any]) -> None:
+        """Add what one run has cost."""
+        self.prompt_tokens += summary["prompt_tokens"]
+        self.completion_tokens += summary["completion_tokens"]
+        self.total_cost += summary["total_cost"]
+        self.model = summary["model"] or self.model
+
+    def get_summary(self) -> dict[str, Any]:
+        """The five numbers so far."""
+        return {
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_cost": round(self.total_cost, 6),
+            "model": self.model,
+        }
+
+
 def create_callbacks(
     enable_console: bool = False,
     enable_metrics: bool = True,

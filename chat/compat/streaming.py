@@ -1,11 +1,24 @@
-"""`stream_a2a`: let an agent answer, and post its answer and how it came to a mesh."""
+"""`stream_a2a`: let an agent answer, and post its answer and how it came to a mesh.
+
+The other ways of streaming are in `connections`; they are imported from here.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+from agent_runtime import key_headers, url
 from callbacks import BaseStreamCallback
+from connections import ConnectionManager, stream_sse, stream_websocket
+
+__all__ = [
+    "ConnectionManager",
+    "get_streaming_config",
+    "stream_a2a",
+    "stream_sse",
+    "stream_websocket",
+]
 
 TIMEOUT_S = 30.0
 OURS = {"llm_start": "llm_start", "llm_token": "token", "llm_end": "llm_end"}
@@ -39,10 +52,10 @@ async def stream_a2a(
         "timestamp": datetime.now(UTC).isoformat(),
         "streaming_events": [*told, {"type": "done", "result": result}],
     }
-    url = f"{mesh_url.rstrip('/')}/agents/{quote(agent_id, safe='')}/stream"
+    address = f"{mesh_url.rstrip('/')}/agents/{quote(agent_id, safe='')}/stream"
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
-            response = await client.post(url, json=delivery)
+            response = await client.post(address, json=delivery)
         if not response.is_success:
             return {"success": False, "error": f"The mesh answered {response.status_code}"}
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -51,5 +64,11 @@ async def stream_a2a(
 
 
 def get_streaming_config() -> dict[str, bool]:
-    """Say which ways of streaming there are."""
-    return {"sse_enabled": True, "websocket_enabled": True, "a2a_enabled": True}
+    """Say which ways of streaming the running Chatledger offers. Raises ConnectionError."""
+    try:
+        headers = {"Accept": "application/json", **key_headers()}
+        endpoints = httpx.get(url("/"), headers=headers, timeout=TIMEOUT_S).json()["endpoints"]
+    except httpx.TransportError as error:
+        raise ConnectionError(str(error) or repr(error)) from error
+    ways = {"sse": "stream_sse", "websocket": "stream_ws", "a2a": "stream_a2a"}
+    return {f"{way}_enabled": name in endpoints for way, name in ways.items()}

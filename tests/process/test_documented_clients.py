@@ -1,5 +1,6 @@
 """The Python clients of the five documents run as they stand there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from tests.documented import snippet
 from tests.process.client import Client
-from tests.process.product import ROOT, Product
+from tests.process.product import ROOT, Product, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -125,3 +126,64 @@ def test_F22_a_mesh_that_refuses_is_no_success(scripted: Product) -> None:
     code = snippet(1, "python", 3, base_url=f"{scripted.url}/nowhere")
     told = run(f"{code}\nimport asyncio\nasyncio.run(main())", **imported(scripted))
     assert told == "Streamed to mesh: False\n"
+
+
+SOCKETS = """
+import asyncio, json
+from agent import create_agent
+from streaming import ConnectionManager, get_streaming_config, stream_sse, stream_websocket
+
+class Socket:
+    def __init__(self, *said):
+        self.said, self.heard, self.streaming = list(said), [], asyncio.Event()
+    async def accept(self):
+        self.heard.append("accepted")
+    async def receive_json(self):
+        if not self.said:
+            await asyncio.Event().wait()
+        await self.streaming.wait()
+        self.streaming.clear()
+        return self.said.pop(0)
+    async def send_json(self, event):
+        self.heard.append(event)
+        if event["type"] in ("connected", "token", "done"):
+            self.streaming.set()
+
+async def main():
+    agent, manager = create_agent(), ConnectionManager()
+    tracker = manager.get_cost_tracker("sse")
+    text = [block async for block in stream_sse("What is 25 * 4?", agent, "sse", tracker)]
+    stopped = Socket({"message": "A very long story"}, {"type": "cancel"})
+    answered = Socket({"message": "What is 6 * 7?"})
+    for name, socket, kind in (("a", stopped, "cancelled"), ("b", answered, "done")):
+        serving = asyncio.create_task(stream_websocket(socket, agent, name, manager))
+        while not any(kind == event["type"] for event in socket.heard[1:]):
+            await asyncio.sleep(0.02)
+        await manager.broadcast({"type": "news"})
+        costs = manager.get_cost_tracker(name).get_summary()
+        serving.cancel()
+        await asyncio.wait({serving})
+    print(json.dumps([text, tracker.get_summary(), stopped.heard, answered.heard, costs,
+                      list(manager.active_connections), get_streaming_config()]))
+
+asyncio.run(main())
+"""
+
+
+def test_F19_F50_programs_that_serve_sockets_let_the_product_answer(scripted: Product) -> None:
+    told = json.loads(run(SOCKETS, **imported(scripted)))
+    text, summary, stopped, answered, costs, left, config = told
+    assert text[0].startswith("data: ")
+    done = json.loads(text[-1].split("\n")[0].removeprefix("data: "))
+    assert "100" in done["result"]
+    assert summary == done["cost_summary"]
+    kinds = [event["type"] for event in stopped[1:]]
+    assert (kinds[0], kinds.count("cancelled"), kinds[-1]) == ("connected", 1, "news")
+    assert "done" not in kinds, stopped[-6:]
+    assert "42" in next(event for event in answered[1:] if event["type"] == "done")["result"]
+    assert costs["total_tokens"] > 0
+    assert left == []
+    assert config == {"sse_enabled": True, "websocket_enabled": True, "a2a_enabled": True}
+    client = Client(scripted)
+    wait_for(lambda: not client.get("/api/sessions/a")["active_run_id"])
+    client.close()
