@@ -1,6 +1,7 @@
 """What tools made that is no text: kept in the database, and gone with its session."""
 
 import uuid
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from chat.event_log import Place
@@ -15,20 +16,38 @@ class UnknownArtifact(Exception):
         return self.__doc__ or ""
 
 
-def url(session_id: str, artifact_id: uuid.UUID) -> str:
-    """Where its owner finds it."""
-    return f"/api/sessions/{quote(session_id)}/artifacts/{artifact_id}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a tool made: `name` is the file's, `title` says in words what there is to see."""
+
+    name: str
+    title: str
+    content_type: str
+    content: bytes = field(repr=False)
+    artifact_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
-def store(place: Place, ref: ArtifactRef, content: bytes) -> None:
-    """Keep an artifact. To be called in the transaction of the event that tells of it."""
+def refer(place: Place, made: Made) -> ArtifactRef:
+    """Say what was made, and where its owner finds it."""
+    return ArtifactRef(
+        artifact_id=str(made.artifact_id),
+        name=made.name,
+        title=made.title,
+        content_type=made.content_type,
+        size=len(made.content),
+        url=f"/api/sessions/{quote(place.session_id)}/artifacts/{made.artifact_id}",
+    )
+
+
+def store(place: Place, made: Made) -> None:
+    """Keep what was made. To be called in the transaction of the event that tells of it."""
     Artifact.objects.create(
-        id=ref.artifact_id,
+        id=made.artifact_id,
         session_id=place.session_pk,
         run_id=place.run_id,
-        name=ref.name,
-        content_type=ref.content_type,
-        content=content,
+        name=made.name,
+        content_type=made.content_type,
+        content=made.content,
     )
 
 

@@ -179,16 +179,8 @@ class Execution:
     def _keep(self, made: Artifact) -> ArtifactRef:
         """Store what a tool made with the event that will tell of it."""
         place = self.claim.place
-        ref = ArtifactRef(
-            artifact_id=str(made.artifact_id),
-            name=made.name,
-            title=made.title,
-            content_type=made.content_type,
-            size=len(made.content),
-            url=artifacts.url(place.session_id, made.artifact_id),
-        )
-        self.buffer.also(lambda _: artifacts.store(place, ref, made.content))
-        return ref
+        self.buffer.also(lambda _: artifacts.store(place, made))
+        return artifacts.refer(place, made)
 
     def _step(self, piece: pieces.StepCompleted) -> Iterator[Event]:
         yield from self._draft.close()

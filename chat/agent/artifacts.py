@@ -1,10 +1,11 @@
 """What a tool makes that is no text: a picture, a document."""
 
 import re
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from langchain_core.tools import ToolException
+
+from chat.artifacts import Made
 
 #: So that it fits into one frame of a WebSocket; many clients take no more than 1 MiB.
 MAX_BYTES = 1_000_000
@@ -15,18 +16,11 @@ FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff"*/:<>?\\|]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class Artifact(Made):
     """Given beside a tool's text (`response_format="content_and_artifact"`), alone or in a list.
 
-    `name` is the file's, `title` says in words what there is to see. Raises ToolException when
-    it cannot be kept.
+    Raises ToolException when it cannot be kept.
     """
-
-    name: str
-    title: str
-    content_type: str
-    content: bytes = field(repr=False)
-    artifact_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
     def __post_init__(self) -> None:
         if len(self.content) > MAX_BYTES:

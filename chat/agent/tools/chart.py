@@ -45,7 +45,7 @@ def _rows(numbers: list[float]) -> list[bytes]:
             end = zero - round(number * per_unit)
             is_inside = min(zero, end) <= y < max(zero, end)
             line += (COLOURS[position % len(COLOURS)] if is_inside else row) * bar + row * gap
-        rows.append(line + row * (WIDTH - len(line) // 3))
+        rows.append((line + row * WIDTH)[: 3 * WIDTH])
     return rows
 
 
