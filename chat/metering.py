@@ -14,18 +14,28 @@ from django.utils import timezone
 
 from chat import events
 from chat.committer import RunBuffer, Write
-from costs import ledger, lines, money, pricing, tokens
-from costs import usage as usages
+from costs import ledger, lines, money, pricing, tokens, wire_usage
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.pricing import Price
+from costs.tally import Tally
 from costs.tariffs import Tariff
 from costs.usage import Usage
+from costs.wire_usage import WireFormat
 
 KEEP_EVERY_S = 2.0
 KEEP_EVERY_TOKENS = 500
 
 Status = ModelCall.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which model a request is for, and by which prices it is charged."""
+
+    provider: str
+    model: str
+    tariff: Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +71,29 @@ class Meter:
     _open: "CallMeter | None" = None
     _ended: list[EndedCall] = field(default_factory=list)
 
-    async def open_call(self, *, prompt: str, messages: int) -> "CallMeter":
-        """Record, durably, that a request is about to be sent."""
+    async def open_call(
+        self, *, prompt: str, messages: int, target: Target | None = None
+    ) -> "CallMeter":
+        """Record, durably, that a request is about to be sent; by default for the run's model."""
+        to = target or Target(provider=self.provider, model=self.model, tariff=self.tariff)
         call = CallMeter(
             meter=self,
-            prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD,
+            target=to,
+            tally=Tally(prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD),
         )
         self.tell_ended()
         self._open = call
         self.buffer.add(
             events.ModelCallStarted(
-                call_id=str(call.call_id), provider=self.provider, model=self.model
+                call_id=str(call.call_id), provider=to.provider, model=to.model
             ),
             lambda _: ledger.open_call(
                 call_id=call.call_id,
                 payer=self.payer,
-                provider=self.provider,
-                model=self.model,
+                provider=to.provider,
+                model=to.model,
                 price=call.price,
-                prompt=call.usage,
+                prompt=call.tally.estimate,
                 started_at=call.started_at,
             ),
         )
@@ -90,7 +104,7 @@ class Meter:
     @property
     def completion_tokens(self) -> int:
         """The run's output so far, with the estimate of the call that is open."""
-        opened = self._open.output_tokens if self._open else 0
+        opened = self._open.tally.output_tokens if self._open else 0
         return self.carried.completion_tokens + self._settled.completion_tokens + opened
 
     @property
@@ -100,7 +114,7 @@ class Meter:
 
     def total(self) -> events.CostUpdated:
         """The event that says what the run has cost so far."""
-        opened = self._open.usage if self._open else Usage()
+        opened = self._open.tally.estimate if self._open else Usage()
         usage = self._settled + opened
         return events.CostUpdated(
             total=self.cost,
@@ -148,7 +162,8 @@ class CallMeter:
     """One request to a provider, from before it is sent until it has ended."""
 
     meter: Meter
-    prompt_tokens: int
+    target: Target
+    tally: Tally
     call_id: uuid.UUID = field(default_factory=uuid.uuid4)
     started_at: datetime = field(default_factory=timezone.now)
     first_token_at: datetime | None = None
@@ -162,9 +177,6 @@ class CallMeter:
     price: Price | None = None
     #: What the provider said it will say at the end: stop, length, tool_calls ...
     finish_reason: str = ""
-    _raw: dict[str, Any] = field(default_factory=dict)
-    _milli_tokens: int = 0
-    _pieces: int = 0
     _kept_at: float = field(default_factory=time.monotonic)
     _kept_tokens: int = 0
     _is_closed: bool = False
@@ -172,24 +184,15 @@ class CallMeter:
     _output_rate: int | None = None
 
     def __post_init__(self) -> None:
-        self.price = price = self.meter.tariff.price(self.meter.model, at=self.started_at)
+        self.price = price = self.target.tariff.price(self.target.model, at=self.started_at)
         if price:
-            prompt = lines.of({"input": self.prompt_tokens}, price)
+            prompt = lines.of({"input": self.tally.prompt_tokens}, price)
             self._prompt_pico = lines.known_pico(prompt) or 0
-            self._output_rate = price.rate_pico("output", prompt_tokens=self.prompt_tokens)
+            self._output_rate = price.rate_pico("output", prompt_tokens=self.tally.prompt_tokens)
 
     @property
     def has_output(self) -> bool:
-        return self._pieces > 0
-
-    @property
-    def output_tokens(self) -> int:
-        """The estimate so far. Most providers send a token a piece, a few send more at once."""
-        return max(self._pieces, -(-self._milli_tokens // 1000))
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(input=self.prompt_tokens, output=self.output_tokens)
+        return self.tally.has_output
 
     @property
     def amount_pico(self) -> int | None:
@@ -197,7 +200,7 @@ class CallMeter:
         if self._output_rate is None:
             return None
         return self._prompt_pico + money.amount_pico(
-            quantity=self.output_tokens, rate_pico_per_m=self._output_rate
+            quantity=self.tally.output_tokens, rate_pico_per_m=self._output_rate
         )
 
     def output(self, text: str) -> None:
@@ -206,21 +209,21 @@ class CallMeter:
             return
         if self.first_token_at is None:
             self.first_token_at = timezone.now()
-        self._pieces += 1
-        self._milli_tokens += tokens.milli_tokens(text)
+        self.tally.add_piece(text)
         self._keep_now_and_then()
 
-    def provider_usage(self, raw: dict[str, Any]) -> None:
-        """Take the provider's own count; it is cumulative, so the newest says all."""
-        self._raw = usages.fold(self._raw, raw)
-        self.stated_pico = pricing.stated_pico(self._raw)
+    def provider_usage(self, raw: dict[str, Any], usage_format: WireFormat) -> None:
+        """Take the provider's own count, and what stands beside it."""
+        self.tally.take(raw, usage_format)
+        self.stated_pico = pricing.stated_pico(self.tally.raw)
+        self.service_tier = wire_usage.service_tier(self.tally.raw)
 
     def close(self, status: ModelCall.Status, *, error_code: str = "") -> None:
         """End the call and charge it. Does not wait: the task may be being cancelled."""
         if self._is_closed:
             return
         self._is_closed = True
-        usage, source, flags = self._final_usage(status)
+        usage, source, flags = self.tally.final(status)
         price = self._price_served()
         if price and price.service_tier != pricing.tier_of(self.service_tier):
             flags += ("tier_not_priced",)
@@ -231,7 +234,7 @@ class CallMeter:
             status=status,
             usage=usage,
             usage_source=source,
-            usage_raw=self._raw,
+            usage_raw=self.tally.raw,
             price=price,
             service_tier=self.service_tier,
             stated_pico=self.stated_pico,
@@ -263,37 +266,20 @@ class CallMeter:
         )
 
     def _price_served(self) -> Price | None:
-        model = self.served_model or self.meter.model
-        return self.meter.tariff.price(model, at=self.started_at, service_tier=self.service_tier)
-
-    def _final_usage(
-        self, status: ModelCall.Status
-    ) -> tuple[Usage | None, ModelCall.UsageSource, tuple[str, ...]]:
-        counted = usages.from_openai(self._raw)
-        if counted.total_tokens and (counted.completion_tokens or not self.has_output):
-            return counted, ModelCall.UsageSource.PROVIDER, _flags(self._raw, counted)
-        if status == Status.FAILED and not self.has_output:
-            return None, ModelCall.UsageSource.NONE, ()
-        flags: tuple[str, ...] = ("zero_usage",) if self._raw else ()
-        if status in (Status.FAILED, Status.TRUNCATED):
-            flags += ("billing_uncertain",)
-        return self.usage, ModelCall.UsageSource.ESTIMATED, flags
+        model = self.served_model or self.target.model
+        return self.target.tariff.price(model, at=self.started_at, service_tier=self.service_tier)
 
     def _keep_now_and_then(self) -> None:
-        used = self.output_tokens
+        used = self.tally.output_tokens
         now = time.monotonic()
         is_due = (
             now - self._kept_at >= KEEP_EVERY_S or used - self._kept_tokens >= KEEP_EVERY_TOKENS
         )
-        if self._pieces > 1 and not is_due:
+        if self.tally.pieces > 1 and not is_due:
             return
         self._kept_at, self._kept_tokens = now, used
-        call_id, usage, first_token_at = self.call_id, self.usage, self.first_token_at
+        call_id, first_token_at = self.call_id, self.first_token_at
+        usage = self.tally.best()
         self.meter.buffer.also(
             lambda _: ledger.keep_usage(call_id=call_id, usage=usage, first_token_at=first_token_at)
         )
-
-
-def _flags(raw: dict[str, Any], counted: Usage) -> tuple[str, ...]:
-    total = raw.get("total_tokens")
-    return ("total_mismatch",) if total not in (None, counted.total_tokens) else ()

@@ -8,7 +8,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from project.manifest import InvalidManifest, Manifest
@@ -47,14 +56,28 @@ class Environment(BaseSettings):
     #: Runs that end so soon after a worker is told to stop are finished, the others handed over.
     shutdown_grace_s: Annotated[float, Field(ge=0)] = 5
 
-    llm_provider: str = ""
+    llm_provider: Annotated[str, AfterValidator(str.lower)] = ""
     llm_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     llm_max_tokens: PositiveInt = 2048
     llm_timeout_s: PositiveFloat = 30
+    llm_call_limit_s: PositiveFloat = 600
     llm_max_retries: Annotated[int, Field(ge=0, le=10)] = 3
+    #: "<provider>:<model>", asked in this order when the chosen model cannot answer.
+    llm_fallback_models: CommaList = []
     openai_api_key: SecretStr = SecretStr("")
     openai_base_url: str = ""
-    openai_model: str = "gpt-4o-mini"
+    openai_model: str = "gpt-3.5-turbo"
+    anthropic_api_key: SecretStr = SecretStr("")
+    anthropic_base_url: str = "https://api.anthropic.com"
+    anthropic_model: str = "claude-3-sonnet-20240229"
+    gemini_api_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    )
+    gemini_base_url: str = ""
+    gemini_model: str = "gemini-pro"
+    openrouter_api_key: SecretStr = SecretStr("")
+    openrouter_base_url: str = "https://openrouter.ai/api/v1"
+    openrouter_model: str = "openrouter/auto"
     local_model_url: str = ""
 
     #: An agent.ossa.yaml; what it says is the default of what the environment leaves out.

@@ -9,8 +9,11 @@ from pathlib import Path
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="chatledger-"))
 # The tests say what they need; nothing of the developer's own environment may leak in.
-for name in ("REDIS_URL", "REDIS_HOST", "OPENAI_API_KEY", "OPENAI_BASE_URL", "LLM_PROVIDER"):
-    os.environ.pop(name, None)
+for name in list(os.environ):
+    if name.startswith(
+        ("REDIS_", "LLM_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OPENROUTER_")
+    ):
+        os.environ.pop(name)
 os.environ |= {
     "DATA_DIR": str(DATA_DIR),
     "DEBUG": "0",

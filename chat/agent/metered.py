@@ -8,19 +8,27 @@ first piece is tried again, each time as a call of its own.
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.language_models.chat_models import agenerate_from_stream
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
+from chat.agent import breakers
 from chat.agent.errors import AgentError, classify
-from chat.metering import CallMeter, Meter, Status
+from chat.agent.silence import until_silent
+from chat.agent.translate import reasoning_in
+from chat.metering import CallMeter, Meter, Status, Target
+from costs import wire_usage
+from costs.wire_usage import WireFormat
 
+#: Where a chat model class puts the provider's own usage object, in the metadata of a chunk.
 WIRE_USAGE = "wire_usage"
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -29,14 +37,52 @@ LONGEST_PAUSE_S = 30.0
 class Metered(BaseChatModel):
     """Mixin in front of a chat model class; `meter` must be set before the first request."""
 
-    #: How long the provider may be silent, before and between pieces.
-    silence_limit_s: float = 30.0
-    retries: int = 3
-    _meter: Meter | None = PrivateAttr(default=None)
+    usage_format: ClassVar[WireFormat] = wire_usage.OPENAI
+    #: The provider's words for how an answer ended, in OpenAI's.
+    finish_reasons: ClassVar[Mapping[str, str]] = {}
 
-    def measure_with(self, meter: Meter) -> None:
-        """Charge the requests of this model object to `meter`."""
-        self._meter = meter
+    #: Whose outages to take note of; empty for what has none.
+    provider: str = ""
+    #: How long the provider may be silent, before and between pieces, and take in all.
+    silence_limit_s: float = 30.0
+    total_limit_s: float = 600.0
+    retries: int = 3
+    #: None where the model has one of its own and takes no other.
+    temperature: float | None = None
+    _meter: Meter | None = PrivateAttr(default=None)
+    _target: Target | None = PrivateAttr(default=None)
+
+    @classmethod
+    def made(cls, *, provider: str, model: str, **more: Any) -> Self:
+        """Make a chat model with the limits that the environment sets."""
+        env = settings.ENV
+        made = cls(
+            provider=provider,
+            model=model,
+            temperature=env.llm_temperature,
+            max_tokens=env.llm_max_tokens,
+            silence_limit_s=env.llm_timeout_s,
+            total_limit_s=env.llm_call_limit_s,
+            retries=env.llm_max_retries,
+            **more,
+        )
+        if (made.profile or {}).get("temperature") is False:
+            made.temperature = None
+        return made
+
+    def measure_with(self, meter: Meter, target: Target | None = None) -> None:
+        """Charge the requests of this model object to `meter`, for its model or for another one."""
+        self._meter, self._target = meter, target
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # Whoever does not stream is counted and tried again in the same way.
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
 
     async def _astream(
         self,
@@ -46,41 +92,65 @@ class Metered(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         for retry in range(self.retries + 1):
-            call = await self._open_call(messages, kwargs.get("tools"))
-            source = super()._astream(messages, stop=stop, run_manager=run_manager, **kwargs)
+            attempt = self._attempt(messages, stop=stop, run_manager=run_manager, **kwargs)
             try:
-                async with aclosing(self._counted(call, source)) as counted:
-                    async for chunk in counted:
+                async with aclosing(attempt):
+                    async for chunk in attempt:
                         yield chunk
             except AgentError as failure:
-                if call.has_output or not failure.is_retryable or retry == self.retries:
+                if not failure.is_retryable or retry == self.retries:
                     raise
                 await asyncio.sleep(_pause_s(retry, failure))
             else:
                 return
 
-    async def _counted(
-        self, call: CallMeter, source: AsyncIterator[ChatGenerationChunk]
+    async def _attempt(
+        self, messages: list[BaseMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        """Pass the chunks on, and close the call whatever happens. Raises AgentError."""
-        try:
-            async with aclosing(source):  # type: ignore[type-var]
-                async for chunk in _until_silent(source, self.silence_limit_s):
-                    _count(call, chunk)
-                    yield chunk
-        except (asyncio.CancelledError, GeneratorExit):
-            call.close(Status.CANCELLED)
-            raise
-        except Exception as error:
-            failure = classify(error, has_output=call.has_output)
-            call.close(Status.FAILED, error_code=failure.code if failure else "internal")
-            if failure is None:
+        """Ask once, and close the call whatever happens. Raises AgentError."""
+        async with breakers.watching(self.provider):
+            call = await self._open_call(messages, kwargs.get("tools"))
+            source = super()._astream(messages, **kwargs)
+            try:
+                async with aclosing(source):  # type: ignore[type-var]
+                    async for chunk in until_silent(
+                        source, self.silence_limit_s, total_limit_s=self.total_limit_s
+                    ):
+                        self._count(call, chunk)
+                        yield chunk
+            except (asyncio.CancelledError, GeneratorExit):
+                call.close(Status.CANCELLED)
                 raise
-            raise failure from error
+            except Exception as error:
+                failure = classify(error, has_output=call.has_output)
+                call.close(Status.FAILED, error_code=failure.code if failure else "internal")
+                if failure is None:
+                    raise
+                failure.has_output = call.has_output
+                raise failure from error
+            self._check_end(call)
+
+    def _check_end(self, call: CallMeter) -> None:
+        """Close a call whose stream is over. Raises AgentError if it has no end or no answer."""
         if not call.finish_reason:
             call.close(Status.TRUNCATED, error_code="truncated")
             raise AgentError("truncated")
+        if call.finish_reason == "content_filter" and not call.has_output:
+            call.close(Status.FAILED, error_code="refused")
+            raise AgentError("refused")
         call.close(Status.COMPLETE)
+
+    def _count(self, call: CallMeter, chunk: ChatGenerationChunk) -> None:
+        metadata = chunk.message.response_metadata
+        found = metadata | (chunk.generation_info or {})
+        if reason := found.get("finish_reason") or found.get("stop_reason"):
+            call.finish_reason = self.finish_reasons.get(reason, reason)
+        call.served_model = found.get("model_name") or call.served_model
+        call.provider_request_id = found.get("id") or call.provider_request_id
+        call.output(_new_text(chunk))
+        # What comes with a piece counts this piece too.
+        if usage := metadata.pop(WIRE_USAGE, None):
+            call.provider_usage(usage, self.usage_format)
 
     async def _open_call(self, messages: list[BaseMessage], tools: Any) -> CallMeter:
         if self._meter is None:
@@ -88,7 +158,9 @@ class Metered(BaseChatModel):
         prompt = "".join(_text_sent(message) for message in messages)
         if tools:
             prompt += json.dumps(tools)
-        return await self._meter.open_call(prompt=prompt, messages=len(messages))
+        return await self._meter.open_call(
+            prompt=prompt, messages=len(messages), target=self._target
+        )
 
 
 def _text_sent(message: BaseMessage) -> str:
@@ -96,82 +168,11 @@ def _text_sent(message: BaseMessage) -> str:
     return str(message.text) + (json.dumps(called) if called else "")
 
 
-class _Silence:
-    """Ends the wait of the task that made it when nothing has come for `limit_s`.
-
-    The client's own timeout is kept alive by comments, and a timer for each token would cost more
-    than the token: this one looks now and then how long ago the last one was.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._heard_at = self._loop.time()
-        self._is_waiting = False
-        self.is_broken = False
-        self._timer = self._loop.call_later(limit_s, self._look)
-
-    async def next_of(self, source: AsyncIterator[ChatGenerationChunk]) -> ChatGenerationChunk:
-        self._is_waiting = True
-        self._heard_at = self._loop.time()
-        chunk = await anext(source)
-        self._is_waiting = False
-        return chunk
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        left_s = self._heard_at + self._limit_s - self._loop.time()
-        if not self._is_waiting:
-            left_s = self._limit_s
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
-        elif self._task:
-            self.is_broken = True
-            self._task.cancel()
-
-
-async def _until_silent(
-    source: AsyncIterator[ChatGenerationChunk], limit_s: float
-) -> AsyncGenerator[ChatGenerationChunk, None]:
-    """Pass the chunks on. Raises TimeoutError when nothing comes for `limit_s`."""
-    silence = _Silence(limit_s)
-    try:
-        while True:
-            yield await silence.next_of(source)
-    except StopAsyncIteration:
-        return
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if not silence.is_broken or task is None:
-            raise
-        task.uncancel()
-        raise TimeoutError from None
-    finally:
-        silence.stop()
-
-
-def _count(call: CallMeter, chunk: ChatGenerationChunk) -> None:
-    metadata = chunk.message.response_metadata
-    if usage := metadata.pop(WIRE_USAGE, None):
-        call.provider_usage(usage)
-    info = chunk.generation_info or {}
-    call.finish_reason = info.get("finish_reason") or call.finish_reason
-    call.served_model = info.get("model_name") or call.served_model
-    call.service_tier = info.get("service_tier") or call.service_tier
-    call.provider_request_id = metadata.get("id") or call.provider_request_id
-    call.output(_new_text(chunk))
-
-
 def _new_text(chunk: ChatGenerationChunk) -> str:
     message = chunk.message
-    text = str(message.text)
-    if isinstance(message, AIMessageChunk):
-        text += str(message.additional_kwargs.get("reasoning_content") or "")
-        for called in message.tool_call_chunks:
-            text += (called.get("name") or "") + (called.get("args") or "")
+    text = str(message.text) + reasoning_in(message)
+    for called in getattr(message, "tool_call_chunks", ()):
+        text += (called.get("name") or "") + (called.get("args") or "")
     return text
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk, ToolMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
 from pydantic_core import to_jsonable_python
 
 from chat.agent import pieces
@@ -48,8 +48,7 @@ class Translator:
             yield from self._result(message)
 
     def _chunk(self, chunk: AIMessageChunk) -> Iterator[Piece]:
-        reasoning = chunk.additional_kwargs.get("reasoning_content")
-        yield from self._whole(pieces.Reasoning, str(reasoning or ""))
+        yield from self._whole(pieces.Reasoning, reasoning_in(chunk))
         text = chunk.content if isinstance(chunk.content, str) else chunk.text
         yield from self._whole(pieces.Text, text)
         for called in chunk.tool_call_chunks:
@@ -91,6 +90,19 @@ class Translator:
         for kind, half in self._halves.items():
             yield kind(clean(half))
         self._halves.clear()
+
+
+def reasoning_in(message: BaseMessage) -> str:
+    """What a model thinks aloud: each provider puts it somewhere else."""
+    told = str(message.additional_kwargs.get("reasoning_content") or "")
+    if isinstance(message.content, str):
+        return told
+    for block in message.content:
+        if isinstance(block, dict):
+            # Of Anthropic and Gemini, then of OpenAI's Responses.
+            told += str(block.get("thinking") or "")
+            told += "".join(str(part.get("text") or "") for part in block.get("summary") or ())
+    return told
 
 
 def clean(text: str) -> str:

@@ -14,7 +14,9 @@ from chat.wire.frames import Frame
 #: What a program would call the failures, after the exceptions that it knows.
 ERROR_TYPES = {
     "rate_limited": "RateLimitError",
-    "refused": "AuthenticationError",
+    "authentication": "AuthenticationError",
+    "refused": "ContentFilterError",
+    "context_too_long": "BadRequestError",
     "unavailable": "ServiceUnavailableError",
     "invalid_request": "BadRequestError",
     "timeout": "TimeoutError",

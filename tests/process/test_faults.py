@@ -49,7 +49,7 @@ def test_a_fault_before_the_first_token_is_tried_again(
 @pytest.mark.parametrize(
     ("fault", "code", "requests"),
     [
-        ("fault=401", "refused", 1),
+        ("fault=401", "authentication", 1),
         ("fault=400", "invalid_request", 1),
         ("fault=429", "rate_limited", 2),
         ("fault=500", "unavailable", 2),
@@ -77,7 +77,7 @@ def test_a_lasting_fault_fails_the_run(
         ("stall@5", "timeout"),
         ("drip@5", "timeout"),
         ("bad@5", "protocol"),
-        ("err@5", "protocol"),
+        ("err@5", "interrupted"),
     ],
 )
 def test_a_fault_in_the_stream_fails_the_run_and_keeps_the_text(

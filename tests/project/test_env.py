@@ -77,6 +77,24 @@ def test_C_4_C_8_a_key_is_not_shown(monkeypatch):
     assert "very-secret" not in repr(Environment())
 
 
+def test_F80_the_defaults_are_those_of_the_documents():
+    env = Environment()
+    models = (env.openai_model, env.anthropic_model, env.gemini_model)
+    assert models == ("gpt-3.5-turbo", "claude-3-sonnet-20240229", "gemini-pro")
+    limits = (env.llm_temperature, env.llm_max_tokens, env.llm_timeout_s, env.llm_max_retries)
+    assert limits == (0.7, 2048, 30, 3)
+
+
+def test_F80_a_provider_is_named_in_any_case_and_gemini_s_key_has_two_names(monkeypatch):
+    monkeypatch.setenv("LLM_PROVIDER", "Gemini")
+    monkeypatch.setenv("GEMINI_API_KEY", "")
+    monkeypatch.setenv("GOOGLE_API_KEY", "second")
+    env = Environment()
+    assert (env.llm_provider, env.gemini_api_key.get_secret_value()) == ("gemini", "second")
+    monkeypatch.setenv("GEMINI_API_KEY", "first")
+    assert Environment().gemini_api_key.get_secret_value() == "first"
+
+
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
 def test_C_8_the_password_in_an_address_is_not_shown(monkeypatch, name):
     monkeypatch.setenv(name, "redis://user:very-secret@host/1")

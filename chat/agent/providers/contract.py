@@ -20,6 +20,8 @@ class Provider:
     models: Callable[[], list[str]]
     #: Whether it can be used as things are: its key is set, its package is installed.
     is_available: Callable[[], bool]
+    #: What is missing when it is not available, in a sentence for whoever starts the service.
+    needs: str = ""
     build: Callable[[str], "Metered"]
     price: Callable[[str, datetime], Price | None]
     #: How much of a conversation is sent, in tokens.

@@ -22,7 +22,13 @@ def _build(model: str) -> "Metered":
     # Only workers need the client, and loading it takes longer than all the rest.
     from chat.agent.providers.openai_client import build_at
 
-    chat_model = build_at(model, base_url=f"{settings.ENV.local_model_url}/v1", api_key="none")
+    chat_model = build_at(
+        model,
+        provider="local",
+        base_url=f"{settings.ENV.local_model_url}/v1",
+        api_key="none",
+        use_responses_api=False,
+    )
     chat_model.max_tokens = min(chat_model.max_tokens or MAX_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS)
     return chat_model
 

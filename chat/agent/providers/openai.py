@@ -1,4 +1,4 @@
-"""OpenAI, and everything that speaks its chat completions format at OPENAI_BASE_URL."""
+"""OpenAI, and everything that speaks one of its formats at OPENAI_BASE_URL."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ def _build(model: str) -> "Metered":
 
     return openai_client.build_at(
         model,
+        provider="openai",
         base_url=settings.ENV.openai_base_url or None,
         api_key=settings.ENV.openai_api_key.get_secret_value() or KEY_OF_KEYLESS_SERVERS,
     )
@@ -32,6 +33,7 @@ PROVIDER = Provider(
     name="openai",
     models=lambda: [settings.ENV.openai_model],
     is_available=_is_available,
+    needs="OPENAI_API_KEY environment variable is required",
     build=_build,
     price=lambda model, at: pricing.list_price(provider="openai", model=model, at=at),
     window_tokens=64_000,

@@ -91,3 +91,19 @@ def test_M_8_a_very_long_result_is_shortened_and_says_so():
 )
 def test_a_tool_may_write_to_the_stream(payload, expected):
     assert list(Translator().translate("custom", payload)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"content": "", "additional_kwargs": {"reasoning_content": "Hm"}},
+        {"content": [{"type": "thinking", "thinking": "Hm", "index": 0}]},
+        {"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}]},
+    ],
+    ids=["compatible servers", "Anthropic and Gemini", "Responses"],
+)
+def test_what_a_model_thinks_aloud_is_told_as_reasoning(thought):
+    translator = Translator()
+    chunks = [AIMessageChunk(**thought), AIMessageChunk(content=[{"type": "text", "text": "42"}])]
+    told = [p for c in chunks for p in translator.translate("messages", (c, {}))]
+    assert told == [pieces.Reasoning("Hm"), pieces.Text("42")]
