@@ -75,23 +75,40 @@ def check_manifest(**_: Any) -> list[CheckMessage]:
 def check_provider(**_: Any) -> list[CheckMessage]:
     """The provider that is asked for must be there, and have what it needs."""
     wanted = settings.ENV.llm_provider
-    if not wanted:
+    # `manage.py up` starts the local model and tells its children where it is.
+    if not wanted or wanted == "local":
         return []
     if wanted not in PROVIDERS:
         return [
             Error(
-                f"LLM_PROVIDER={wanted!r} is not known.",
-                hint=f"Known are: {', '.join(PROVIDERS)}.",
+                f"Unsupported LLM provider: {wanted} (supported: openai, anthropic, gemini)",
+                hint=f"LLM_PROVIDER may be {', '.join(PROVIDERS)}.",
                 id="chat.E004",
             )
         ]
-    # `manage.py up` starts the local model and tells its children where it is.
-    if wanted != "local" and not PROVIDERS[wanted].is_available():
-        return [
-            Warning(
-                f"LLM_PROVIDER={wanted} cannot be used as things are; another one will answer.",
-                hint="Set its API key, for example OPENAI_API_KEY, or its base URL.",
-                id="chat.W001",
+    return _needs(wanted, f"LLM_PROVIDER={wanted} asks for it.")
+
+
+@register()
+def check_fallbacks(**_: Any) -> list[CheckMessage]:
+    """A model to fall back to that could never be asked is no help when it is needed."""
+    found: list[CheckMessage] = []
+    for model in settings.ENV.llm_fallback_models:
+        provider, _colon, name = model.partition(":")
+        if provider not in PROVIDERS or not name:
+            found.append(
+                Error(
+                    f"LLM_FALLBACK_MODELS names {model!r}, which is no model.",
+                    hint=f"Write provider:model; providers are {', '.join(PROVIDERS)}.",
+                    id="chat.E006",
+                )
             )
-        ]
-    return []
+        elif provider != "local":
+            found += _needs(provider, f"LLM_FALLBACK_MODELS names {model}.")
+    return found
+
+
+def _needs(provider: str, why: str) -> list[CheckMessage]:
+    if PROVIDERS[provider].is_available():
+        return []
+    return [Error(PROVIDERS[provider].needs, hint=why, id="chat.E005")]

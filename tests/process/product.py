@@ -21,8 +21,16 @@ COMMANDS = {"valkey": "valkey-server", "worker": "celery", "web": "project.serve
 READY = re.compile(r"Chatledger is ready: (\S+)")
 PASSWORD = re.compile(r"name: (\S+) password: (\S+)")
 #: Settings of the caller, or of the other tests, that would change what is tested.
-NOT_PASSED_ON = ("DATABASE_URL", "REDIS_", "LANGSMITH_", "LANGCHAIN_", "LLM_", "OPENAI_")
-NOT_PASSED_ON += ("AUTH", "SECRET_KEY", "DJANGO_", "PYTEST_")
+NOT_PASSED_ON = (
+    "DATABASE_URL",
+    "REDIS_",
+    "LANGSMITH_",
+    "LANGCHAIN_",
+    "LLM_",
+    "OPENAI_",
+    "ANTHROPIC_",
+)
+NOT_PASSED_ON += ("GEMINI_", "GOOGLE_", "OPENROUTER_", "AUTH", "SECRET_KEY", "DJANGO_", "PYTEST_")
 
 
 class Product:
