@@ -21,11 +21,12 @@ from langchain_core.tools import BaseTool, ToolException
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from chat.agent import catalog, history, prompts, toolbox
+from chat.agent import catalog, fallbacks, history, prompts, toolbox
 from chat.agent.errors import AgentError, classify
 from chat.agent.history import Turn
 from chat.agent.metered import Metered
 from chat.agent.pieces import Piece
+from chat.agent.providers import PROVIDERS
 from chat.agent.providers.contract import Provider
 from chat.agent.translate import STREAM_MODES, Translator, clean, shortened
 from chat.metering import Meter
@@ -54,10 +55,11 @@ async def answer(
     provider, name = catalog.resolve(model)
     chat_model = provider.build(name)
     chat_model.measure_with(meter)
+    fallback = fallbacks.middleware(catalog.fallbacks(model), meter)
     kept = _remembered(turns, provider)
     translator = Translator()
     tools = await toolbox.tools() if provider.has_tools else []
-    stream = _graph(provider, chat_model, tools, context, _guarded_after(stored)).astream(
+    stream = _graph(provider, chat_model, tools, context, _guarded_after(stored), fallback).astream(
         {"messages": history.to_langchain(kept)},
         {"recursion_limit": STEP_LIMIT},
         stream_mode=STREAM_MODES,
@@ -77,11 +79,12 @@ async def answer(
 
 
 def warm_up() -> None:
-    """Load what the first answer would otherwise wait for: clients, graphs, prices."""
-    model = catalog.default_model()
-    provider, name = catalog.resolve(model)
-    _graph(provider, provider.build(name), toolbox.known_tools(), {})
-    catalog.price_of(model, at=timezone.now())
+    """Load what the first answers would otherwise wait for: clients, graphs, prices."""
+    for provider in PROVIDERS.values():
+        if provider.is_available():
+            name = provider.models()[0]
+            _graph(provider, provider.build(name), toolbox.known_tools(), {})
+            provider.price(name, timezone.now())
     toolbox.servers()
 
 

@@ -63,6 +63,20 @@ def choose(*wanted: str | None) -> str:
     return model
 
 
+def fallbacks(model: str) -> list[str]:
+    """The models to ask when `model` cannot answer, as far as they can be used now."""
+    others = [name for name in settings.ENV.llm_fallback_models if name != model]
+    return [name for name in others if _can_use(name)]
+
+
+def _can_use(model: str) -> bool:
+    try:
+        resolve(model)
+    except AgentError:
+        return False
+    return True
+
+
 def price_of(model: str, *, at: datetime) -> Price | None:
     """The price of a model at a time, or None when it is not known."""
     provider, name = resolve(model)

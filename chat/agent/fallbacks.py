@@ -1,0 +1,41 @@
+"""Other models that are asked when the chosen one cannot answer and has said nothing yet."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import wrap_model_call
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
+
+from chat import database
+from chat.agent import catalog
+from chat.agent.errors import AgentError
+from chat.metering import Meter, Target
+
+_OUTAGES = ("rate_limited", "unavailable", "timeout", "interrupted")
+Handler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+
+
+def middleware(models: Sequence[str], meter: Meter) -> Any:
+    """Make the agent's middleware that asks `models` in their order, each at its own price."""
+
+    @wrap_model_call
+    async def ask_others(request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
+        left = iter(models)
+        while True:
+            try:
+                return await handler(request)
+            except AgentError as failure:
+                model = next(left, None)
+                if failure.has_output or failure.code not in _OUTAGES or model is None:
+                    raise
+                request = await _asking(request, model, meter)
+
+    return ask_others
+
+
+async def _asking(request: ModelRequest[Any], model: str, meter: Meter) -> ModelRequest[Any]:
+    provider, name = catalog.resolve(model)
+    tariff = await database.read(catalog.tariff, provider.name)
+    chat_model = provider.build(name)
+    chat_model.measure_with(meter, Target(provider=provider.name, model=name, tariff=tariff))
+    return request.override(model=chat_model, tools=request.tools if provider.has_tools else [])
