@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from chat import answers, parts
 from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import ledger
-from costs.admin import ReadOnlyAdmin
+from costs.admin_base import ReadOnlyAdmin
 
 admin.site.site_header = "Chatledger"
 admin.site.site_title = "Chatledger"

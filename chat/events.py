@@ -198,6 +198,25 @@ class CostUpdated(Value):
     unpriced_calls: int = 0
 
 
+class BudgetWarning(Value):
+    """A budget that pays for the run is nearly used up."""
+
+    type: Literal["budget.warning"] = "budget.warning"
+    #: Whose it is: everything, user, api_key, session or model.
+    scope: str
+    #: day or month.
+    period: str
+    percent: int
+
+
+class BudgetExceeded(Value):
+    """A budget has no room for what the run was about to use; the run ends."""
+
+    type: Literal["budget.exceeded"] = "budget.exceeded"
+    scope: str
+    period: str
+
+
 Delta = TextDelta | ReasoningDelta | ToolCallDelta
 Terminal = RunFinished | RunFailed | RunCancelled
 Event = (
@@ -223,6 +242,8 @@ Event = (
     | ModelCallStarted
     | ModelCallFinished
     | CostUpdated
+    | BudgetWarning
+    | BudgetExceeded
 )
 
 TERMINAL_TYPES = frozenset({"run.finished", "run.failed", "run.cancelled"})

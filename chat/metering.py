@@ -13,8 +13,10 @@ from typing import Any
 from django.utils import timezone
 
 from chat import events
+from chat.allowance import Allowance
 from chat.committer import RunBuffer, Write
 from costs import ledger, lines, money, pricing, tokens, wire_usage
+from costs.budgets import Spender
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.pricing import Price
@@ -72,9 +74,12 @@ class Meter:
     _ended: list[EndedCall] = field(default_factory=list)
 
     async def open_call(
-        self, *, prompt: str, messages: int, target: Target | None = None
+        self, *, prompt: str, messages: int, most_tokens: int, target: Target | None = None
     ) -> "CallMeter":
-        """Record, durably, that a request is about to be sent; by default for the run's model."""
+        """Record, durably, that a request is about to be sent; by default for the run's model.
+
+        Its output has `most_tokens` at most. Raises budgets.Exceeded.
+        """
         to = target or Target(provider=self.provider, model=self.model, tariff=self.tariff)
         call = CallMeter(
             meter=self,
@@ -82,6 +87,7 @@ class Meter:
             tally=Tally(prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD),
         )
         self.tell_ended()
+        await call.ask_budgets(most_tokens=most_tokens)
         self._open = call
         self.buffer.add(
             events.ModelCallStarted(
@@ -177,6 +183,7 @@ class CallMeter:
     price: Price | None = None
     #: What the provider said it will say at the end: stop, length, tool_calls ...
     finish_reason: str = ""
+    allowance: Allowance = field(init=False)
     _kept_at: float = field(default_factory=time.monotonic)
     _kept_tokens: int = 0
     _is_closed: bool = False
@@ -184,6 +191,7 @@ class CallMeter:
     _output_rate: int | None = None
 
     def __post_init__(self) -> None:
+        self.allowance = Allowance(call_id=self.call_id, buffer=self.meter.buffer)
         self.price = price = self.target.tariff.price(self.target.model, at=self.started_at)
         if price:
             prompt = lines.of({"input": self.tally.prompt_tokens}, price)
@@ -202,6 +210,27 @@ class CallMeter:
         return self._prompt_pico + money.amount_pico(
             quantity=self.tally.output_tokens, rate_pico_per_m=self._output_rate
         )
+
+    async def ask_budgets(self, *, most_tokens: int) -> None:
+        """Set aside what the call may cost. Raises budgets.Exceeded."""
+        payer = self.meter.payer
+        spender = Spender(
+            owner_key=payer.owner_key,
+            session_key=payer.session_key,
+            model=f"{self.target.provider}:{self.target.model}",
+            api_key=payer.api_key,
+        )
+        await self.allowance.ask(
+            spender,
+            at=self.started_at,
+            prompt_pico=self._prompt_pico,
+            output_rate=self._output_rate,
+            most_tokens=most_tokens,
+        )
+
+    async def keep_to_budgets(self) -> None:
+        """Say what the call has cost so far. Raises budgets.Exceeded when it may cost no more."""
+        await self.allowance.keep_to(self.amount_pico, output_rate=self._output_rate)
 
     def output(self, text: str) -> None:
         """Count a piece of output that has just arrived."""
@@ -257,13 +286,17 @@ class CallMeter:
         self.meter.end(
             EndedCall(
                 event=finished,
-                write=lambda _: ledger.close_call(result),
+                write=lambda _: self._settle(result),
                 usage=usage or Usage(),
                 amount_pico=lines.known_pico(charged) if usage or not price else 0,
                 is_priced=lines.total_pico(charged) is not None,
                 finish_reason=self.finish_reason,
             )
         )
+
+    def _settle(self, result: CallResult) -> None:
+        ledger.close_call(result)
+        self.allowance.settle_after_commit()
 
     def _price_served(self) -> Price | None:
         model = self.served_model or self.target.model

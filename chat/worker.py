@@ -32,6 +32,7 @@ from chat import (
 from chat.agent import agent
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
+from costs import budgets
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ class Worker:
                     await asyncio.sleep(REAP_AFTER_OUTAGE_S)
                     was_away = False
                 await self._reap()
+                await database.write(budgets.settle_left_over)
             except database.Unavailable as error:
                 was_away = True
                 logger.warning("The reaper cannot reach the database: %s", error)

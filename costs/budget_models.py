@@ -34,7 +34,7 @@ class Budget(models.Model):
     soft_percent = models.PositiveSmallIntegerField(
         default=80,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text="From here on a warning is told with each run.",
+        help_text="From here on each request tells a warning.",
     )
     allows_unpriced = models.BooleanField(
         default=False, help_text="Whether models may be used whose price is not known."

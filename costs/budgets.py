@@ -99,12 +99,18 @@ def hold(
 
 @transaction.atomic
 def extend(*, call_id: uuid.UUID, more_pico: int) -> int:
-    """Set aside up to `more_pico` more for an open call; gives how much it was."""
+    """Set aside up to `more_pico` more for an open call; gives how much it was.
+
+    Raises Exceeded when nothing is left.
+    """
     held = BudgetHold.objects.filter(call_id=call_id)
     windows = _locked(held.values_list("window_id", flat=True))
-    granted = min([more_pico, *(window.left_pico for window in windows)])
-    if not windows or granted <= 0:
-        return 0
+    if not windows:
+        return more_pico  # the budgets have been deleted meanwhile
+    tightest = min(windows, key=lambda window: window.left_pico)
+    granted = min(more_pico, tightest.left_pico)
+    if granted <= 0:
+        raise Exceeded(_notice(tightest), "The budget is used up.")
     _set_aside(call_id, windows, granted)
     return granted
 

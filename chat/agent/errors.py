@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 Code = Literal[
+    "budget_exceeded",
     "rate_limited",
     "authentication",
     "refused",
@@ -20,6 +21,7 @@ Code = Literal[
 ]
 
 _MESSAGES: dict[Code, str] = {
+    "budget_exceeded": "The budget for this is used up.",
     "rate_limited": "The provider is taking no more requests at the moment. Try again shortly.",
     "authentication": "The provider did not accept the API key, or the key may not do this.",
     "refused": "The provider's content filter refused to answer this.",

@@ -25,7 +25,7 @@ from chat.agent.errors import AgentError, classify
 from chat.agent.silence import until_silent
 from chat.agent.translate import reasoning_in
 from chat.metering import CallMeter, Meter, Status, Target
-from costs import wire_usage
+from costs import budgets, wire_usage
 from costs.wire_usage import WireFormat
 
 #: Where a chat model class puts the provider's own usage object, in the metadata of a chunk.
@@ -118,9 +118,13 @@ class Metered(BaseChatModel):
                     ):
                         self._count(call, chunk)
                         yield chunk
+                        await call.keep_to_budgets()
             except (asyncio.CancelledError, GeneratorExit):
                 call.close(Status.CANCELLED)
                 raise
+            except budgets.Exceeded as error:
+                call.close(Status.CANCELLED, error_code="budget_exceeded")
+                raise AgentError("budget_exceeded") from error
             except Exception as error:
                 failure = classify(error, has_output=call.has_output)
                 call.close(Status.FAILED, error_code=failure.code if failure else "internal")
@@ -158,9 +162,15 @@ class Metered(BaseChatModel):
         prompt = "".join(_text_sent(message) for message in messages)
         if tools:
             prompt += json.dumps(tools)
-        return await self._meter.open_call(
-            prompt=prompt, messages=len(messages), target=self._target
-        )
+        try:
+            return await self._meter.open_call(
+                prompt=prompt,
+                messages=len(messages),
+                most_tokens=settings.ENV.llm_max_tokens,
+                target=self._target,
+            )
+        except budgets.Exceeded as error:
+            raise AgentError("budget_exceeded") from error
 
 
 def _text_sent(message: BaseMessage) -> str:

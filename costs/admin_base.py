@@ -1,0 +1,39 @@
+"""What all pages of the costs' admin share."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+SEARCH_CHARACTERS = 200
+
+if TYPE_CHECKING:
+    AnyModelAdmin = admin.ModelAdmin[Any]
+else:
+    # Generic for the type checker alone.
+    AnyModelAdmin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(AnyModelAdmin):
+    """Lists and shows rows; has no way to add, change or delete one."""
+
+    # Counting all rows of a large table takes longer than showing a page of it.
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # SQLite refuses long patterns with an error, PostgreSQL a NUL.
+        searched = search_term.replace("\0", "")[:SEARCH_CHARACTERS]
+        return super().get_search_results(request, queryset, searched)

@@ -1,0 +1,113 @@
+"""The admin of budgets: what may be spent, how it stands, and more of it."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+
+from costs import budgets, money
+from costs.admin_base import AnyModelAdmin
+from costs.budget_models import Budget, BudgetWindow
+
+
+class UsdField(forms.DecimalField):
+    """An amount in dollars, kept as whole pico-dollars."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=Decimal(0), max_value=money.LARGEST_USD, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return money.plain(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int:
+        return money.pico(super().clean(value))
+
+
+class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
+    limit_pico = UsdField(label="Limit in USD")
+
+
+class BudgetWindowForm(forms.ModelForm):  # type: ignore[type-arg]
+    extra_pico = UsdField(
+        label="Granted beyond the limit in USD",
+        help_text="Runs that were stopped can be asked for again at once.",
+    )
+
+
+@admin.register(Budget)
+class BudgetAdmin(AnyModelAdmin):
+    form = BudgetForm
+    fields = (
+        "scope",
+        "key",
+        "period",
+        "limit_pico",
+        "soft_percent",
+        "allows_unpriced",
+        "is_active",
+    )
+    list_display = ("__str__", "limit", "soft_percent", "allows_unpriced", "is_active")
+    list_filter = ("scope", "period", "is_active")
+    search_fields = ("key",)
+
+    @admin.display(description="limit in USD", ordering="limit_pico")
+    def limit(self, budget: Budget) -> str:
+        return money.plain(budget.limit_pico)
+
+
+@admin.register(BudgetWindow)
+class BudgetWindowAdmin(AnyModelAdmin):
+    """How each period stands; an operator may grant more in it."""
+
+    form = BudgetWindowForm
+    fields = ("budget", "key", "starts_on", "spent", "held", "extra_pico")
+    readonly_fields = ("budget", "key", "starts_on", "spent", "held")
+    list_display = ("budget", "key", "starts_on", "spent", "held", "allowed", "used")
+    list_filter = ("budget__scope", "budget__period")
+    list_select_related = ("budget",)
+    search_fields = ("=key",)
+    ordering = ("-starts_on", "-spent_pico")
+    actions = ("grant_again", "recount")
+    show_full_result_count = False
+
+    @admin.display(description="spent in USD", ordering="spent_pico")
+    def spent(self, window: BudgetWindow) -> str:
+        return money.plain(window.spent_pico)
+
+    @admin.display(description="set aside in USD", ordering="held_pico")
+    def held(self, window: BudgetWindow) -> str:
+        return money.plain(window.held_pico)
+
+    @admin.display(description="allowed in USD")
+    def allowed(self, window: BudgetWindow) -> str:
+        return money.plain(window.allowed_pico)
+
+    @admin.display(description="used")
+    def used(self, window: BudgetWindow) -> str:
+        return f"{window.percent} %"
+
+    @admin.action(description="Grant the limit once more", permissions=["change"])
+    def grant_again(self, request: HttpRequest, windows: QuerySet[BudgetWindow]) -> None:
+        for window in windows.select_related("budget"):
+            more = F("extra_pico") + window.budget.limit_pico
+            BudgetWindow.objects.filter(pk=window.pk).update(extra_pico=more)
+        self.message_user(request, "What was stopped can be asked for again.", messages.SUCCESS)
+
+    @admin.action(description="Count again from the ledger", permissions=["change"])
+    def recount(self, request: HttpRequest, windows: QuerySet[BudgetWindow]) -> None:
+        for window in windows:
+            budgets.recount(window)
+        self.message_user(request, "Counted.", messages.SUCCESS)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, window: Any, form: Any, change: bool) -> None:
+        # Calls change the amounts meanwhile.
+        window.save(update_fields=["extra_pico"])
