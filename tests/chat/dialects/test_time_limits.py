@@ -6,11 +6,10 @@ import json
 import pytest
 from django.conf import settings
 
-from chat import database
+from chat import database, runs
 from chat.commands import SendMessage
 from chat.models import ChatSession, Message, Run
-from chat.runs import start
-from tests import driving, invariants
+from tests import invariants
 from tests.chat.dialects.asking import Request, call, events_in
 from tests.chat.dialects.test_sockets import Socket
 
@@ -34,7 +33,7 @@ async def test_F53_a_run_that_takes_too_long_ends_with_the_error_of_its_dialect(
     ringing, mine, monkeypatch
 ):
     monkeypatch.setattr(settings.ENV, "stream_timeout_s", 1)
-    native = await start(mine, SendMessage(text=LONG), model="scripted:demo")
+    native = await runs.start(mine, SendMessage(text=LONG), model="scripted:demo")
     ossa, agentcore, theo, socket, (status, invoked) = await asyncio.gather(
         last_of("/chat/stream", message=LONG, session_id="a"),
         last_of("/stream", body={"prompt": LONG, "session_id": "b"}),
@@ -56,7 +55,7 @@ async def test_F53_a_run_that_takes_too_long_ends_with_the_error_of_its_dialect(
     assert all(["w0 w1" in message.parts[0]["text"] async for message in kept])
     still = await Run.objects.aget(pk=native.run_id)
     assert still.status == "running"
-    await asyncio.to_thread(driving.cancel, native.run_id)
+    await runs.cancel(still)
     async for session in ChatSession.objects.exclude(pk=mine.pk):
         await database.read(invariants.check_session, session)
 
