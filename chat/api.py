@@ -207,6 +207,7 @@ async def follow_session(
     request: CallerRequest,
     session_id: str,
     caught_up: bool = False,
+    compress: bool = False,
     batch_ms: Annotated[int | None, Query(None, ge=1, le=reading.LONGEST_BATCH_MS)] = None,
 ) -> StreamingHttpResponse:
     """Follow a session as server-sent events, from Last-Event-ID, ?after= or now."""
@@ -223,7 +224,7 @@ async def follow_session(
         batch_s=(batch_ms or 0) / 1000,
     )
     events = sse.stream(begun, lambda: reading.logged_out(request.login))
-    response = event_stream.respond(request, events)
+    response = event_stream.respond(request, events, may_compress=compress)
     add_default_headers(response, request)
     return response
 

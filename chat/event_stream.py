@@ -18,10 +18,15 @@ _GZIP = re.compile(
 
 
 def respond(
-    request: HttpRequest, events: AsyncIterator[str], headers: Mapping[str, str] | None = None
+    request: HttpRequest,
+    events: AsyncIterator[str],
+    headers: Mapping[str, str] | None = None,
+    *,
+    may_compress: bool = True,
 ) -> StreamingHttpResponse:
     """Answer with a stream, each item of which is the text of one event."""
-    is_compressed = _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
+    takes_gzip = _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
+    is_compressed = may_compress and takes_gzip
     response = StreamingHttpResponse(
         _gzipped(events) if is_compressed else events,
         content_type="text/event-stream; charset=utf-8",

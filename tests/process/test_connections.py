@@ -35,7 +35,7 @@ def test_F52_a_connection_is_used_again_after_a_stream(product: Product) -> None
 def test_F69_a_compressed_stream_is_read_while_its_run_goes_on(client: Client) -> None:
     session_id = client.new_session()
     run_id = client.send(session_id, "[[fake tokens=1000 gap_ms=20]]")
-    path = f"/api/sessions/{session_id}/events?after=0"
+    path = f"/api/sessions/{session_id}/events?after=0&compress=1"
     with client.http.stream("GET", path) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         lines = response.iter_lines()
