@@ -154,6 +154,8 @@ async def send_message(
         text=body.text,
         model=body.model,
         if_running=body.if_running,
+        temperature=body.temperature,
+        max_tokens=body.max_tokens,
         idempotency_key=idempotency_key,
     )
     model = catalog.choose(body.model, session.model)

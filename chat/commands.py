@@ -41,6 +41,10 @@ IdempotencyKey = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[
 ModelName = Annotated[str, Field(min_length=3, max_length=160, pattern=r"^[a-z]+:[^\s\x00]+$")]
 
 
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TokenLimit = Annotated[int, Field(ge=1, le=2**31)]
+
+
 class SendMessage(Value):
     type: Literal["send_message"] = "send_message"
     text: MessageText
@@ -49,6 +53,14 @@ class SendMessage(Value):
     if_running: IfRunning = "reject"
     #: The same key again gives the same run again.
     idempotency_key: IdempotencyKey | None = None
+    #: Wishes for this answer; the operator's limit of tokens holds all the same.
+    temperature: Temperature | None = None
+    max_tokens: TokenLimit | None = None
+
+    @property
+    def options(self) -> dict[str, float]:
+        """What is wished for this answer, by name."""
+        return self.model_dump(include={"temperature", "max_tokens"}, exclude_none=True)
 
 
 class CancelRun(Value):

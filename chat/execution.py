@@ -107,6 +107,7 @@ class Execution:
             model=self.claim.model,
             turns=prepared.turns,
             context=prepared.context,
+            options=self.claim.options,
             meter=self._meter,
             stored=self.buffer.flush,
         )

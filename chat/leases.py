@@ -29,6 +29,7 @@ class Claim:
     ledger_key: str
     api_key: str
     model: str
+    options: dict[str, float]
 
 
 def claim(run_id: uuid.UUID, *, worker: str) -> Claim | None:
@@ -137,6 +138,7 @@ def _claimed(run_id: uuid.UUID) -> Claim:
         ledger_key=run.session.ledger_key,
         api_key=run.api_key,
         model=run.model,
+        options=run.options,
     )
 
 

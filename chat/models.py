@@ -85,6 +85,8 @@ class Run(models.Model):
     queued_seq = models.BigIntegerField()
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     model = models.CharField(max_length=160)
+    #: Wishes for the answer: temperature, max_tokens.
+    options = models.JSONField(default=dict, blank=True)
     #: The number of the API key that asked, or empty.
     api_key = models.CharField(max_length=20, blank=True, default="")
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001

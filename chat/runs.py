@@ -190,6 +190,7 @@ def _start(
         session=session,
         queued_seq=session.last_seq + len(stored) + 1,
         model=model,
+        options=command.options,
         api_key=api_key,
         idempotency_key=command.idempotency_key,
         request_digest=digest,
@@ -220,7 +221,10 @@ def _retry(
     run = lock(run_id)
     question = parts.load(run.messages.get(role=Message.Role.USER).parts)
     command = SendMessage(
-        text=parts.text_of(question), model=model, idempotency_key=idempotency_key
+        text=parts.text_of(question),
+        model=model,
+        idempotency_key=idempotency_key,
+        **run.options,
     )
     known = _run_of_key(run.session, idempotency_key)
     if known:
@@ -244,7 +248,8 @@ def _run_of_key(session: ChatSession, idempotency_key: str | None) -> Run | None
 
 def _digest(command: SendMessage, *, asks_again: uuid.UUID | None = None) -> str:
     # As it was asked for: which model is the default may change between two tries.
-    asked = [command.text, command.model, command.if_running]
+    asked: list[object] = [command.text, command.model, command.if_running]
+    asked += [command.options] if command.options else []
     request = json.dumps([*asked, str(asks_again)] if asks_again else asked)
     return hashlib.sha256(request.encode()).hexdigest()
 

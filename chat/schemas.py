@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from ninja import Field, Schema
 from pydantic import ConfigDict
 
-from chat.commands import IfRunning, MessageText, ModelName
+from chat.commands import IfRunning, MessageText, ModelName, Temperature, TokenLimit
 from chat.positions import Reason
 
 Title = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
@@ -55,6 +55,8 @@ class MessageIn(Request):
     text: MessageText
     model: ModelName | None = None
     if_running: IfRunning = "reject"
+    temperature: Temperature | None = Field(None, description="For models that take one.")
+    max_tokens: TokenLimit | None = Field(None, description="At most; the operator may allow less.")
 
 
 class RetryIn(Request):

@@ -42,20 +42,23 @@ async def answer(
     model: str,
     turns: Sequence[Turn],
     context: Mapping[str, Any],
+    options: Mapping[str, float],
     meter: Meter,
     stored: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[Piece]:
     """Answer the last of `turns`, piece by piece; every request is charged to `meter`.
 
-    `context` is what the agent is told about the user, by name. `stored` waits until all pieces
-    so far are; no tool is called before, so that a call is not repeated after a crash.
+    `context` is what the agent is told about the user, by name; `options` are wishes for this
+    answer, see `Metered.adjust`. `stored` waits until all pieces so far are; no tool is called
+    before, so that a call is not repeated after a crash.
 
     Raises AgentError. Closing the iterator ends the request to the provider.
     """
     provider, name = catalog.resolve(model)
     chat_model = provider.build(name)
     chat_model.measure_with(meter)
-    fallback = fallbacks.middleware(catalog.fallbacks(model), meter)
+    chat_model.adjust(**options)
+    fallback = fallbacks.middleware(catalog.fallbacks(model), meter, options)
     kept = _remembered(turns, provider)
     translator = Translator()
     tools = await toolbox.tools() if provider.has_tools else []

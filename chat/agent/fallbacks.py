@@ -1,6 +1,6 @@
 """Other models that are asked when the chosen one cannot answer and has said nothing yet."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from langchain.agents.middleware import wrap_model_call
@@ -15,7 +15,7 @@ _OUTAGES = ("rate_limited", "unavailable", "timeout", "interrupted")
 Handler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 
 
-def middleware(models: Sequence[str], meter: Meter) -> Any:
+def middleware(models: Sequence[str], meter: Meter, options: Mapping[str, float]) -> Any:
     """Make the agent's middleware that asks `models` in their order, each at its own price."""
 
     @wrap_model_call
@@ -28,14 +28,17 @@ def middleware(models: Sequence[str], meter: Meter) -> Any:
                 model = next(left, None)
                 if failure.has_output or failure.code not in _OUTAGES or model is None:
                     raise
-                request = await _asking(request, model, meter)
+                request = await _asking(request, model, meter, options)
 
     return ask_others
 
 
-async def _asking(request: ModelRequest[Any], model: str, meter: Meter) -> ModelRequest[Any]:
+async def _asking(
+    request: ModelRequest[Any], model: str, meter: Meter, options: Mapping[str, float]
+) -> ModelRequest[Any]:
     provider, name = catalog.resolve(model)
     tariff = await database.read(catalog.tariff, provider.name)
     chat_model = provider.build(name)
     chat_model.measure_with(meter, Target(provider=provider.name, model=name, tariff=tariff))
+    chat_model.adjust(**options)
     return request.override(model=chat_model, tools=request.tools if provider.has_tools else [])

@@ -41,6 +41,9 @@ class Metered(BaseChatModel):
     #: The provider's words for how an answer ended, in OpenAI's.
     finish_reasons: ClassVar[Mapping[str, str]] = {}
 
+    #: The field of the chat model that holds how many tokens an answer may have.
+    limit_field: ClassVar[str] = "max_tokens"
+
     #: Whose outages to take note of; empty for what has none.
     provider: str = ""
     #: How long the provider may be silent, before and between pieces, and take in all.
@@ -73,6 +76,14 @@ class Metered(BaseChatModel):
     def measure_with(self, meter: Meter, target: Target | None = None) -> None:
         """Charge the requests of this model object to `meter`, for its model or for another one."""
         self._meter, self._target = meter, target
+
+    def adjust(self, *, temperature: float | None = None, max_tokens: float | None = None) -> None:
+        """Follow the wishes for one answer, as far as the model and the operator allow."""
+        if temperature is not None and self.temperature is not None:
+            self.temperature = temperature
+        allowed = getattr(self, self.limit_field, None)
+        if max_tokens is not None and allowed is not None:
+            setattr(self, self.limit_field, min(int(max_tokens), allowed))
 
     async def _agenerate(
         self,

@@ -27,6 +27,7 @@ class MeteredChatGemini(Metered, ChatGoogleGenerativeAI):
     """ChatGoogleGenerativeAI whose chunks carry the provider's own usage object, see below."""
 
     usage_format: ClassVar[WireFormat] = wire_usage.GEMINI
+    limit_field = "max_output_tokens"
     finish_reasons = {
         "STOP": "stop",
         "MAX_TOKENS": "length",
