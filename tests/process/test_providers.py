@@ -1,8 +1,10 @@
 """All providers through LangChain's own classes: answers, bills, faults, and who stands in."""
 
+import importlib
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from tests.fakes.openai_provider import FakeProvider, RequestRecord
 from tests.fakes.wire import CANARY
 from tests.process.client import Client, Json
 from tests.process.conftest import KEY
-from tests.process.product import Product
+from tests.process.product import ROOT, Product, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -219,3 +221,64 @@ def test_F80_a_provider_uses_tools_and_is_told_what_they_gave(
         told = [e["content"] for e in client.events_of(run) if e["type"] == "tool.result"]
         assert told == ["42"], model
         assert "42" in json.dumps(record_of(provider, run).request), model
+
+
+def test_a_cost_that_the_provider_states_is_what_is_charged(client: Client) -> None:
+    usage = '{"prompt_tokens":1200,"completion_tokens":60,"total_tokens":1260,"cost":0.00045}'
+    (run,) = ask_all(client, f"tokens=3 usage={usage}", MODELS[-1:]).values()
+    assert (run["cost"], run["estimated"]) == ("0.00045", False)
+    assert run["usage"]["by_class"] == {"input": 1200, "output": 60}
+
+
+def asked_directly(product: Product, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that other programs import to ask a provider."""
+    monkeypatch.syspath_prepend(str(ROOT / "chat" / "compat"))
+    monkeypatch.setenv("CHATLEDGER_URL", product.url)
+    return importlib.import_module("llm")
+
+
+def test_F86_F89_a_provider_answers_whole_and_as_it_is_wished(
+    product: Product, client: Client, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = asked_directly(product, monkeypatch)
+    before = client.get("/api/sessions")["items"]
+    for model in MODELS[2:4]:
+        messages = [llm.Message("Be brief.", "system"), llm.Message("Hi [[fake tokens=3]]")]
+        request = llm.CompletionRequest(messages, temperature=0.9, max_tokens=50)
+        response = llm.Provider(model).complete(request)
+        sent = provider.requests[-1]
+        assert (response.content, response.model) == (sent.text_sent, model)
+        assert response.usage["by_class"] == sent.billed
+        assert "Be brief." in sent.user_text
+        config = sent.request.get("generationConfig", sent.request)
+        limit = config.get("maxOutputTokens", config.get("max_tokens"))
+        assert (config["temperature"], limit) == (0.9, 50)
+    more = llm.CompletionRequest([llm.Message("[[fake tokens=3]]")], max_tokens=9_000)
+    llm.Provider(MODELS[2]).complete(more)
+    assert provider.requests[-1].request["max_tokens"] == 77, "the operator's limit holds"
+    assert client.get("/api/sessions")["items"] == before
+
+
+async def test_F89_an_error_of_the_reader_stops_the_answer(
+    product: Product, client: Client, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = asked_directly(product, monkeypatch)
+    heard: list[str] = []
+
+    async def take_three(chunk: str) -> None:
+        heard.append(chunk)
+        if len(heard) == 3:
+            raise KeyError("enough")
+
+    request = llm.CompletionRequest([llm.Message("[[fake tokens=5000 gap_ms=20]]")])
+    with pytest.raises(KeyError, match="enough"):
+        await llm.Provider(MODELS[2]).stream(request, take_three)
+    record = provider.requests[-1]
+    assert len(heard) == 3
+    assert record.text_sent.startswith("".join(heard))
+    wait_for(lambda: record.outcome == "client_closed", timeout_s=5)
+    broken = llm.CompletionRequest([llm.Message("[[fake tokens=9 eof@3]]")])
+    heard.append("another")
+    with pytest.raises(RuntimeError, match="in the middle"):
+        await llm.Provider(MODELS[2]).stream(broken, heard.append)
+    assert llm.Provider.supports_streaming
