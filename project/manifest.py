@@ -21,6 +21,8 @@ PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^{}]*))?\}")
 TAKEN = ["/admin", "/api/sessions", "/api/runs", "/api/models", "/docs", "/openapi.json", "/health"]
 TAKEN += ["/static", "/s/", "/ws/", "/metrics", "/agents", "/a2a", "/.well-known"]
 TAKEN_HTTP = ["/chat", "/stream", "/invoke", "/invocations", "/ping", "/sessions", "/cost-summary"]
+#: The providers whose model is a setting.
+MODEL_SETTINGS = ("openai", "anthropic", "gemini", "openrouter")
 
 
 class InvalidManifest(ValueError):
@@ -157,7 +159,7 @@ class Manifest(Part):
         ports = [str(port) for port in (api.port, websocket.port) if port]
         made = {
             "llm_provider": llm.provider,
-            "openai_model": llm.model if llm.provider == "openai" else None,
+            **({f"{llm.provider}_model": llm.model} if llm.provider in MODEL_SETTINGS else {}),
             "llm_temperature": llm.temperature,
             "llm_max_tokens": llm.max_tokens,
             "port": ",".join(dict.fromkeys(ports)) or None,

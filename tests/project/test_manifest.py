@@ -44,6 +44,8 @@ def test_F24_F25_F26_a_whole_manifest_is_read():
         "cors_origins": ["http://localhost:3000"],
         "rate_limit_per_minute": 60,
     }
+    other = parse(WHOLE.replace("provider: openai", "provider: anthropic"))
+    assert other.settings()["anthropic_model"] == "gpt-4o-mini"
     streaming = found.spec.streaming
     assert (streaming.sse.endpoint, streaming.websocket.endpoint) == ("/api/stream", "/chat")
     assert not streaming.a2a.enabled
