@@ -166,8 +166,8 @@ MUTATIONS = (
         promise="G9b",
         name="a request is repeated although it has said something",
         path="chat/agent/metered.py",
-        old="if call.has_output or not failure.is_retryable or",
-        new="if not failure.is_retryable or",
+        old="                failure.has_output = call.has_output\n",
+        new="",
         tests=(
             "tests/process/test_faults.py"
             "::test_a_fault_in_the_stream_fails_the_run_and_keeps_the_text[rst@5-interrupted]",

@@ -44,8 +44,8 @@ MUTATIONS = (
         promise="G10",
         name="what was asked for is priced and not what was served",
         path="chat/metering.py",
-        old="        model = self.served_model or self.meter.model\n",
-        new="        model = self.meter.model\n",
+        old="        model = self.served_model or self.target.model\n",
+        new="        model = self.target.model\n",
         tests=("tests/process/test_costs.py::test_what_was_served_is_priced",),
     ),
     Mutation(
@@ -62,13 +62,21 @@ MUTATIONS = (
     Mutation(
         promise="G10",
         name="a call without usage costs nothing",
-        path="chat/metering.py",
-        old="        return self.usage, ModelCall.UsageSource.ESTIMATED, flags\n",
-        new="        return Usage(), ModelCall.UsageSource.PROVIDER, flags\n",
+        path="costs/tally.py",
+        old="        return self._best(counted), Source.ESTIMATED, flags\n",
+        new="        return Usage(), Source.PROVIDER, flags\n",
         tests=(
             "tests/chat/test_execution.py"
             "::test_a_failure_in_the_middle_keeps_the_text_and_charges_it",
         ),
+    ),
+    Mutation(
+        promise="G10",
+        name="usage that is told again is added",
+        path="costs/wire_usage.py",
+        old="    return _fold(snapshot, newer, lambda old, new: new)\n",
+        new="    return _fold(snapshot, newer, lambda old, new: old + new)\n",
+        tests=("tests/costs/test_wire_usage.py::test_what_a_provider_said_is_split_as_it_bills",),
     ),
     Mutation(
         promise="G10",
@@ -92,7 +100,7 @@ MUTATIONS = (
     Mutation(
         promise="G11",
         name="comments keep a silent stream alive",
-        path="chat/agent/metered.py",
+        path="chat/agent/silence.py",
         old="        elif self._task:\n",
         new="        elif False:\n",
         tests=(
@@ -264,9 +272,9 @@ MUTATIONS = (
         promise="M-11",
         name="a provider's words are passed on",
         path="chat/agent/errors.py",
-        old="            return AgentError(code, retry_after_s=_retry_after_s(cause))\n",
+        old="            return AgentError(code, retry_after_s=next(waits, None))\n",
         new="""\
-            failure = AgentError(code, retry_after_s=_retry_after_s(cause))
+            failure = AgentError(code, retry_after_s=next(waits, None))
             failure.args = (str(cause),)
             return failure
 """,
