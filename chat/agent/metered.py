@@ -177,7 +177,7 @@ class Metered(BaseChatModel):
             return await self._meter.open_call(
                 prompt=prompt,
                 messages=len(messages),
-                most_tokens=settings.ENV.llm_max_tokens,
+                most_tokens=getattr(self, self.limit_field, None) or settings.ENV.llm_max_tokens,
                 target=self._target,
             )
         except budgets.Exceeded as error:

@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                     "soft_percent",
                     models.PositiveSmallIntegerField(
                         default=80,
-                        help_text="From here on a warning is told with each run.",
+                        help_text="From here on each request tells a warning.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(100),
