@@ -23,7 +23,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE_MS = 10_000
+PATIENCE_MS = 20_000
 #: What Chromium says of what the tests cause on purpose: lost connections, an unknown session.
 EXPECTED = ("net::ERR_", "WebSocket connection to", "/api/sessions/no-such-conversation")
 

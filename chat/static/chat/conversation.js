@@ -43,6 +43,7 @@ function newRun(runId, order) {
     stopReason: null,
     error: null,
     cost: null,
+    budget: null,
     user: null,
     assistant: null,
   };
@@ -70,6 +71,9 @@ const CHANGES = new Map([
   ["tool.result", (run, event) => answered(run, event, withResult)],
   ["tool.failed", (run, event) => answered(run, event, withResult)],
   ["cost.updated", costUpdated],
+  ["budget.warning", (run, { scope, period, percent }) => {
+    return { ...run, budget: { scope, period, percent } };
+  }],
 ]);
 
 function runFailed(run, event) {

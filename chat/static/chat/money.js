@@ -52,3 +52,17 @@ export function formatPrice(price) {
   const [input, output] = [price.input, price.output].map((rate) => format(rate, price.currency));
   return `${input} in · ${output} out per 1M`;
 }
+
+const WHOSE_BUDGET = {
+  everything: "the whole budget",
+  user: "your budget",
+  api_key: "the API key's budget",
+  session: "this conversation's budget",
+  model: "the model's budget",
+};
+
+/** "80 % of your budget for today is used." */
+export function budgetWords({ scope, period, percent }) {
+  const time = period === "day" ? "today" : "this month";
+  return `${percent} % of ${WHOSE_BUDGET[scope] ?? "a budget"} for ${time} is used.`;
+}

@@ -63,6 +63,7 @@ class AnswerView {
     this.dots.append(el("span"), el("span"), el("span"), el("em"));
     this.mark = el("span", { class: "mark" });
     this.cost = el("span", { class: "cost", data: { testid: "message-cost" } });
+    this.budget = el("span", { class: "budget", data: { testid: "budget-warning" } });
     this.copy = copyButton();
     this.foot = el("div", { class: "message-foot" });
     const data = { testid: "message", role: "assistant" };
@@ -125,7 +126,13 @@ class AnswerView {
       this.cost.title = costTitle(run);
     }
     const hasText = run.assistant?.isComplete && textOf(run.assistant);
-    const elements = [ending && this.mark, hasText && this.copy, hasCost && this.cost];
+    if (run.budget) setText(this.budget, money.budgetWords(run.budget));
+    const elements = [
+      ending && this.mark,
+      hasText && this.copy,
+      hasCost && this.cost,
+      run.budget && this.budget,
+    ];
     place(this.foot, elements.filter(Boolean));
   }
 }
