@@ -30,7 +30,7 @@ class System:
 def fake_provider(folder: Path) -> Iterator[str]:
     """The provider that both systems ask; gives its base URL."""
     ready = folder / "provider.port"
-    arguments = ("-m", "tests.fakes.openai_provider", "--port-file", str(ready))
+    arguments = ("-m", "tests.fakes.provider", "--port-file", str(ready))
     log = folder / "provider.log"
     with running(*arguments, ready=ready, log=log, environment={}) as (_, port):
         yield f"http://127.0.0.1:{port}/v1"

@@ -15,7 +15,7 @@ from playwright.sync_api import (
 
 from tests import install_browser
 from tests.browser.chat_page import ChatPage
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client
 from tests.process.product import Product
 

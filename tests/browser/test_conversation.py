@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 
 pytestmark = pytest.mark.browser
 

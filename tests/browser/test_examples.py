@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.chaos.loops import LoopThread
 from tests.chaos.proxy import Proxy
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client, check_order, story_of, text_of
 from tests.process.product import ROOT, Product
 

@@ -14,7 +14,7 @@ from tests.chaos.faults import rows_of
 from tests.chaos.report import Played
 from tests.chaos.rows import LONG, SHORT, Profile, Row, Size
 from tests.chaos.scene import Scene
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

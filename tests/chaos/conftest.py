@@ -7,7 +7,7 @@ import pytest
 from tests import install_nginx
 from tests.chaos.deployments import Cluster, Deployment, Single
 from tests.chaos.scene import Scene
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,7 @@ import redis
 from tests.chaos.loops import LoopThread
 from tests.chaos.proxy import Address, Proxy
 from tests.chaos.servers import Nginx, PostgreSQL, Valkey, answers, free_port
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.product import Product, wait_for
 
 SECRET_KEY = "only-for-chaos-" + "0" * 40

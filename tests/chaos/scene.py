@@ -17,7 +17,7 @@ from tests.chaos import checks, logs, money
 from tests.chaos.clients import Json
 from tests.chaos.deployments import KEY, Cluster, Deployment, Single
 from tests.chaos.talks import Crowd, Load, Talk
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.product import ROOT, Product
 
 STREAMING_WITHIN_S = 40.0

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from tests.fakes.models import MODELS
-from tests.fakes.openai_provider import FakeProvider, RequestRecord
+from tests.fakes.provider import FakeProvider, RequestRecord
 from tests.fakes.waiting import until
 from tests.fakes.wire import CANARY
 

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

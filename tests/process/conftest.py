@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client, Socket, check_order
 from tests.process.product import Product
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider, RequestRecord
+from tests.fakes.provider import FakeProvider, RequestRecord
 from tests.process.client import Client, is_terminal, text_of
 from tests.process.product import wait_for
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.fakes.wire import CANARY
 from tests.process.client import Client, Json, check_order, is_terminal, text_of
 from tests.process.conftest import KEY

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client, Json, check_order, follow, is_terminal, text_of
 from tests.process.product import COMMANDS, Product, is_alive, wait_for
 

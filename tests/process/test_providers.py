@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider, RequestRecord
+from tests.fakes.provider import FakeProvider, RequestRecord
 from tests.fakes.wire import CANARY
 from tests.process.client import Client, Json
 from tests.process.conftest import KEY

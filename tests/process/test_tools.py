@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client, Json, check_order, is_terminal
 
 pytestmark = pytest.mark.process

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.process.client import Client, Json, check_order, is_terminal, story_of, text_of
 
 pytestmark = pytest.mark.process

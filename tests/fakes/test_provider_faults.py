@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.fakes.openai_provider import FakeProvider, RequestRecord
+from tests.fakes.provider import FakeProvider, RequestRecord
 from tests.fakes.waiting import until
 
 Json = dict[str, Any]

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from tests.fakes.openai_provider import FakeProvider, read_log
+from tests.fakes.provider import FakeProvider, read_log
 
 Json = dict[str, Any]
 
@@ -271,7 +271,7 @@ def test_in_thread() -> None:
 
 def test_as_a_process(tmp_path: Path) -> None:
     port_file, log_file = tmp_path / "port", tmp_path / "log"
-    command = [sys.executable, "-m", "tests.fakes.openai_provider", "--port", "0"]
+    command = [sys.executable, "-m", "tests.fakes.provider", "--port", "0"]
     command += ["--port-file", str(port_file), "--log", str(log_file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

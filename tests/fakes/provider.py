@@ -2,7 +2,7 @@
 
 Owns the server: as an asynchronous context (`async with FakeProvider() as fake`), in a thread
 of its own (`with FakeProvider.in_thread() as fake`) or as a process
-(`python -m tests.fakes.openai_provider --port 0 --port-file PATH --log PATH`). What it answers
+(`python -m tests.fakes.provider --port 0 --port-file PATH --log PATH`). What it answers
 is said by `[[fake ...]]` in the last user message; see `tests.fakes.directives`.
 """
 
