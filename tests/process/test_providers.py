@@ -198,6 +198,7 @@ def test_F86_temperature_and_limit_reach_every_provider(
     config = content["generationConfig"]
     assert (config["temperature"], config["maxOutputTokens"]) == (0.3, 77)
     assert (router["temperature"], router["max_completion_tokens"]) == (0.3, 77)
+    assert router["usage"] == {"include": True}
 
 
 def test_F80_what_has_a_key_is_offered_and_the_wanted_one_is_first(client: Client) -> None:

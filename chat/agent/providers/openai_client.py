@@ -103,9 +103,10 @@ class _PlainCompletions:
         self._client = client
 
     async def create(self, **payload: Any) -> AsyncStream[object]:
+        more = payload.pop("extra_body", None) or {}
         return await self._client.post(
             "/chat/completions",
-            body=payload,
+            body=payload | more,
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[object],
@@ -119,6 +120,7 @@ def build_at(
     base_url: str | None,
     api_key: str,
     use_responses_api: bool | None = None,
+    extra_body: dict[str, Any] | None = None,
 ) -> MeteredChatOpenAI:
     """Make a chat model for an OpenAI-compatible server; None asks for Responses where it must."""
     if use_responses_api is None and model.startswith(RESPONSES_ONLY):
@@ -134,6 +136,7 @@ def build_at(
         # With a base URL of one's own, LangChain would not ask for usage at all.
         stream_usage=True,
         use_responses_api=use_responses_api,
+        extra_body=extra_body,
         # The meter has a timer of its own, which comments do not keep alive.
         stream_chunk_timeout=None,
     )

@@ -21,6 +21,8 @@ def _build(model: str) -> "Metered":
         base_url=settings.ENV.openrouter_base_url,
         api_key=settings.ENV.openrouter_api_key.get_secret_value(),
         use_responses_api=False,
+        # So that it says what it charges.
+        extra_body={"usage": {"include": True}},
     )
 
 

@@ -1,0 +1,66 @@
+import uuid
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from chat.agent.errors import AgentError
+from chat.agent.providers import scripted
+from chat.agent.providers.scripted_model import MeteredScriptedChatModel
+from chat.metering import Meter
+from costs.ledger import Payer
+from costs.tariffs import Tariff
+
+
+class Told(list):
+    """What a meter tells and would store, as a buffer takes it."""
+
+    def add(self, event, write=None):
+        self.append(event)
+
+    def also(self, write):
+        pass
+
+    async def flush(self):
+        pass
+
+
+def metered(told, **limits):
+    payer = Payer(run_id=uuid.uuid4(), attempt=1, session_key="s", owner_key="o")
+    tariff = Tariff(provider="scripted", listed=scripted.PROVIDER.price)
+    model = MeteredScriptedChatModel(**limits)
+    model.measure_with(
+        Meter(buffer=told, payer=payer, provider="scripted", model="demo", tariff=tariff)
+    )
+    return model
+
+
+async def test_who_does_not_stream_is_charged_too():
+    told = Told()
+    model = metered(told)
+    answer = await model.ainvoke([HumanMessage("[[tokens=5 delay_ms=0]]")])
+    assert answer.text == "w0 w1 w2 w3 w4 "
+    model._meter.tell_ended()
+    (ended,) = [event for event in told if event.type == "model_call.finished"]
+    assert (ended.status, ended.completion_tokens, ended.is_estimated) == ("complete", 5, False)
+
+
+async def test_each_try_is_a_call_and_the_pauses_grow_and_differ(monkeypatch):
+    pauses = []
+
+    async def note(pause_s):
+        if pause_s > 0.1:
+            pauses.append(pause_s)
+
+    monkeypatch.setattr("chat.agent.metered.asyncio.sleep", note)
+    told = Told()
+    model = metered(told, retries=3)
+    with pytest.raises(AgentError, match="cannot be reached"):
+        await model.ainvoke([HumanMessage("[[fail=unavailable delay_ms=0]]")])
+    assert len([event for event in told if event.type == "model_call.started"]) == 4
+    assert [0.5 * 2**n >= pause >= 0.25 * 2**n for n, pause in enumerate(pauses)] == [True] * 3
+    assert len({pause / 2**n for n, pause in enumerate(pauses)}) == 3
+
+
+async def test_a_request_that_nobody_would_pay_for_is_not_sent():
+    with pytest.raises(RuntimeError, match="measure_with"):
+        await MeteredScriptedChatModel().ainvoke([HumanMessage("Hi")])
