@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -283,3 +285,18 @@ async def test_F89_an_error_of_the_reader_stops_the_answer(
     with pytest.raises(RuntimeError, match="in the middle"):
         await llm.Provider(MODELS[2]).stream(broken, heard.append)
     assert llm.Provider.supports_streaming
+
+
+def test_the_whole_ledger_is_proven(product: Product) -> None:
+    """The last one: after all that the others had go wrong."""
+    command = [sys.executable, "manage.py", "audit"]
+    told = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=product.whole_environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (told.returncode, told.stdout.strip().splitlines()[-1]) == (0, "ok"), told.stdout
