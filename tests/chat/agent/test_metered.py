@@ -10,6 +10,9 @@ from chat.metering import Meter
 from costs.ledger import Payer
 from costs.tariffs import Tariff
 
+#: A call asks the budgets first.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 class Told(list):
     """What a meter tells and would store, as a buffer takes it."""
