@@ -16,7 +16,7 @@ PYTHON = next(iter(re.findall(r"```python\n(.*?)```", README, re.DOTALL)))
 @pytest.mark.process
 def test_the_readme_s_commands_work_one_after_the_other(product):
     commands = CURL.replace("localhost:8000", f"127.0.0.1:{product.port}")
-    commands = commands.replace("curl -N", "curl -N --max-time 3 --silent")
+    commands = commands.replace("curl -N", "curl -N --max-time 10 --silent")
     told = subprocess.run(
         ["bash", "-c", commands], capture_output=True, text=True, timeout=60, check=False
     ).stdout
