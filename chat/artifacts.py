@@ -1,12 +1,11 @@
 """What tools made that is no text: kept in the database, and gone with its session."""
 
 import uuid
-from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from chat.event_log import Place
 from chat.models import Artifact, ChatSession
-from chat.parts import ArtifactRef
+from chat.parts import ArtifactRef, Made
 
 
 class UnknownArtifact(Exception):
@@ -14,17 +13,6 @@ class UnknownArtifact(Exception):
 
     def __str__(self) -> str:
         return self.__doc__ or ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a tool made: `name` is the file's, `title` says in words what there is to see."""
-
-    name: str
-    title: str
-    content_type: str
-    content: bytes = field(repr=False)
-    artifact_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 def refer(place: Place, made: Made) -> ArtifactRef:

@@ -1,5 +1,7 @@
 """The parts of a message: text, reasoning, tool calls and tool results, as plain values."""
 
+import uuid
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -27,6 +29,17 @@ class ToolCallPart(Value):
     name: str
     #: What the model asked for; None when its JSON could not be read.
     arguments: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a tool made: `name` is the file's, `title` says in words what there is to see."""
+
+    name: str
+    title: str
+    content_type: str
+    content: bytes = field(repr=False)
+    artifact_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 class ArtifactRef(Value):

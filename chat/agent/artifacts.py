@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from langchain_core.tools import ToolException
 
-from chat.artifacts import Made
+from chat.parts import Made
 
 #: So that it fits into one frame of a WebSocket; many clients take no more than 1 MiB.
 MAX_BYTES = 1_000_000
