@@ -60,7 +60,7 @@ def _sqlite() -> Iterator[str]:
             yield f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table} {refuse}"
         # INSERT OR REPLACE deletes without asking the trigger for deletions.
         taken = " OR ".join(f"{column} = NEW.{column}" for column in unique)
-        found = f"EXISTS (SELECT 1 FROM {table} WHERE {taken})"  # noqa: S608
+        found = f"EXISTS (SELECT 1 FROM {table} WHERE {taken})"  # noqa: S608  # nosec B608
         yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {found} {refuse}"
 
 
