@@ -12,6 +12,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -32,9 +33,12 @@ from chat import (
 from chat.agent import agent
 from chat.committer import Committer
 from chat.execution import STOPS, Execution
-from costs import budgets
+from costs import budgets, rollups
 
 logger = logging.getLogger(__name__)
+
+#: What is done now and then, and again at once as long as there was something to do.
+TIDYING: tuple[Callable[[], int], ...] = (compaction.compact, rollups.build)
 
 HEARTBEAT_S = 3.0
 REAP_EVERY_S = 1.0
@@ -45,8 +49,8 @@ HAND_OVER_WITHIN_S = 3.0
 CANCEL_AGAIN_AFTER_S = 1.0
 RETRY_S = 1.0
 LOOK_EVERY_S = 0.05
-COMPACT_EVERY_S = 600.0
-COMPACT_PAUSE_S = 0.5
+TIDY_EVERY_S = 600.0
+TIDY_PAUSE_S = 0.5
 
 
 class Worker:
@@ -104,9 +108,10 @@ class Worker:
     def _run_loop(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         self._committer = Committer(worker=self.name)
-        keepers = (self._committer.run, self._reap_forever, self._listen_forever)
-        for keeper in (*keepers, self._compact_forever):
+        for keeper in (self._committer.run, self._reap_forever, self._listen_forever):
             self._spawn(self._supervised(keeper))
+        for work in TIDYING:
+            self._spawn(self._supervised(partial(self._tidy_forever, work)))
         self._spawn(broadcast.warn_of_eviction())
         self._spawn(agent.ask_for_tools())
         self._loop.call_soon(started.set)
@@ -122,7 +127,7 @@ class Worker:
             except Exception:
                 if self._is_drained.is_set():
                     return  # the process is ending, and its threads have
-                logger.exception("%s ended, starting it again", keeper.__qualname__)
+                logger.exception("%s ended, starting it again", keeper)
                 await asyncio.sleep(RETRY_S)
             else:
                 return
@@ -189,14 +194,14 @@ class Worker:
             if run_id not in self._running:
                 self._spawn(self._execute(run_id))
 
-    async def _compact_forever(self) -> None:
+    async def _tidy_forever(self, work: Callable[[], int]) -> None:
         while True:
-            pause_s = COMPACT_EVERY_S * (0.5 + secrets.randbelow(100) / 100)
+            pause_s = TIDY_EVERY_S * (0.5 + secrets.randbelow(100) / 100)
             try:
-                if await database.write(compaction.compact):
-                    pause_s = COMPACT_PAUSE_S
+                if await database.write(work):
+                    pause_s = TIDY_PAUSE_S
             except database.Unavailable as error:
-                logger.warning("The logs cannot be shortened now: %s", error)
+                logger.warning("%s has to wait: %s", work.__module__, error)
             await asyncio.sleep(pause_s)
 
     async def _listen_forever(self) -> None:

@@ -85,7 +85,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         "call_started_at",
     )
     list_filter = ("kind", "token_class", "is_estimate")
-    search_fields = ("=run_id", "=call_id", "=session_key", "=owner_key")
+    search_fields = ("=run_id", "=call__id", "=session_key", "=owner_key")
     ordering = ("-id",)
     readonly_fields = ("rate", "amount")
 

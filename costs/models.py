@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
+from costs.daily import DailyCost, DailyOwnerCost, DailyRunCost, SummedDay, SumsProgress
 from costs.rates import validate_rates
 
 __all__ = [
@@ -19,10 +20,15 @@ __all__ = [
     "BudgetHold",
     "BudgetWindow",
     "CostReset",
+    "DailyCost",
+    "DailyOwnerCost",
+    "DailyRunCost",
     "LedgerEntry",
     "ModelCall",
     "PriceOverride",
     "PriceSnapshot",
+    "SummedDay",
+    "SumsProgress",
     "WrittenOnce",
     "WrittenOnceModel",
 ]
@@ -184,6 +190,7 @@ class ModelCall(models.Model):
             models.Index(fields=["session_key", "started_at"], name="model_call_session"),
             models.Index(fields=["owner_key", "started_at"], name="model_call_owner"),
             models.Index(fields=["started_at"], name="model_call_open", condition=Q(status="open")),
+            models.Index(fields=["started_at"], name="model_call_time"),
         ]
 
     def __str__(self) -> str:
@@ -200,7 +207,9 @@ class LedgerEntry(WrittenOnceModel):
         UNPRICED = "unpriced"
 
     idempotency_key = models.CharField(max_length=160, unique=True)
-    call_id = models.UUIDField()
+    call = models.ForeignKey(
+        ModelCall, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="entries"
+    )
     run_id = models.UUIDField()
     session_key = models.CharField(max_length=240)
     owner_key = models.CharField(max_length=80)
@@ -245,11 +254,11 @@ class LedgerEntry(WrittenOnceModel):
         ]
         indexes = [
             models.Index(fields=["run_id"], name="ledger_run"),
-            models.Index(fields=["call_id"], name="ledger_call"),
+            models.Index(fields=["call"], name="ledger_call"),
             models.Index(fields=["session_key", "call_started_at"], name="ledger_session"),
             models.Index(fields=["owner_key", "call_started_at"], name="ledger_owner"),
             models.Index(fields=["call_started_at"], name="ledger_time"),
-            models.Index(fields=["call_id"], name="ledger_unpriced", condition=Q(kind="unpriced")),
+            models.Index(fields=["call"], name="ledger_unpriced", condition=Q(kind="unpriced")),
         ]
 
     def __str__(self) -> str:

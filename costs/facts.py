@@ -1,0 +1,167 @@
+"""Statements that sum calls and their entries by any set of columns, straight from the ledger.
+
+The same statements build the daily sums and read what is not built yet, so that both agree.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import TruncDate
+
+from costs.daily import MEASURES, PICO_PER_MICRO
+from costs.models import LedgerEntry, ModelCall
+from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES
+
+SUPERSEDED = "superseded"
+#: How calls end whose answer was of no use, or not of all use.
+WASTED = (
+    ModelCall.Status.TRUNCATED,
+    ModelCall.Status.CANCELLED,
+    ModelCall.Status.FAILED,
+    ModelCall.Status.ABANDONED,
+    SUPERSEDED,
+)
+CACHED_CLASSES = ("cache_read", "cache_read_audio")
+#: The columns by which can be summed.
+DIMENSIONS = ("day", "provider", "model", "outcome", "owner_key", "session_key", "run_id")
+
+#: An amount in two columns, see costs/daily.py.
+MICRO, REST = F("amount_pico") / PICO_PER_MICRO, F("amount_pico") % PICO_PER_MICRO
+
+#: Whole days, the first one and the one after the last.
+Span = tuple[date, date]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A statement whose rows have the dimensions asked for, and some of the measures."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+    measures: Sequence[str]
+
+
+def live(
+    dimensions: Sequence[str], spans: Iterable[Span], *, owner_key: str | None = None
+) -> list[Part]:
+    """Sum what the ledger has of these days. There are none for no days."""
+    within = list(spans)
+    if not within:
+        return []
+    owned = Q() if owner_key is None else Q(owner_key=owner_key)
+    calls = _calls(dimensions, owned & _in("started_at", within))
+    entries = _entries(dimensions, owned & _in("call_started_at", within))
+    return [part(calls, MEASURES[:2]), part(entries, MEASURES[2:])]
+
+
+def part(rows: QuerySet[Any, Any], measures: Sequence[str]) -> Part:
+    sql, parameters = rows.query.sql_with_params()
+    return Part(sql, tuple(parameters), measures)
+
+
+def union(parts: Sequence[Part], dimensions: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    """Put parts below each other. A measure that a part does not have is NULL in its rows."""
+    selects = [f"SELECT {_columns(p, dimensions)} FROM ({p.sql}) AS part" for p in parts]  # noqa: S608  # nosec B608
+    parameters = tuple(value for each in parts for value in each.parameters)
+    return " UNION ALL ".join(selects), parameters
+
+
+def start_of(day: date) -> datetime:
+    """The moment in UTC in which a day begins."""
+    return datetime.combine(day, time(), UTC)
+
+
+def spans_of(days: Iterable[date]) -> Iterator[Span]:
+    """Join neighbouring days."""
+    begin: date | None = None
+    last = date.min
+    for day in sorted(days):
+        if begin is not None and day - last > timedelta(days=1):
+            yield begin, last + timedelta(days=1)
+            begin = None
+        begin, last = begin or day, day
+    if begin is not None:
+        yield begin, last + timedelta(days=1)
+
+
+def _columns(part: Part, dimensions: Sequence[str]) -> str:
+    measured = [n if n in part.measures else f"CAST(NULL AS bigint) AS {n}" for n in MEASURES]
+    return ", ".join([*dimensions, *measured])
+
+
+def _in(field: str, spans: Iterable[Span]) -> Q:
+    found = Q()
+    for begin, end in spans:
+        found |= Q(**{f"{field}__gte": start_of(begin), f"{field}__lt": start_of(end)})
+    return found
+
+
+def _calls(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
+    unpriced = LedgerEntry.objects.filter(
+        call_id=OuterRef("pk"), kind=LedgerEntry.Kind.UNPRICED, reversed_by__isnull=True
+    )
+    columns = {
+        "day": TruncDate("started_at", tzinfo=UTC),
+        "model": F("requested_model"),
+        "outcome": _outcome(""),
+    }
+    found = ModelCall.objects.filter(where).annotate(is_unpriced=Exists(unpriced))
+    summed: QuerySet[Any, Any] = _grouped(found, columns, dimensions).annotate(
+        calls=Count("pk"), unpriced_calls=Count("pk", filter=Q(is_unpriced=True))
+    )
+    return summed
+
+
+def _entries(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
+    columns = {
+        "day": TruncDate("call_started_at", tzinfo=UTC),
+        "provider": F("call__provider"),
+        "model": F("call__requested_model"),
+        "outcome": _outcome("call__"),
+    }
+    of_prompt, of_completion = (
+        Q(token_class__in=PROMPT_CLASSES),
+        Q(token_class__in=COMPLETION_CLASSES),
+    )
+    estimates = Q(is_estimate=True)
+    found = _grouped(LedgerEntry.objects.filter(where), columns, dimensions)
+    summed: QuerySet[Any, Any] = found.annotate(
+        prompt_tokens=Sum("quantity", filter=of_prompt),
+        cached_tokens=Sum("quantity", filter=Q(token_class__in=CACHED_CLASSES)),
+        completion_tokens=Sum("quantity", filter=of_completion),
+        amount_micro=Sum(MICRO),
+        amount_rest=Sum(REST),
+        estimated_micro=Sum(MICRO, filter=estimates),
+        estimated_rest=Sum(REST, filter=estimates),
+    )
+    return summed
+
+
+def _grouped(
+    found: QuerySet[Any], columns: Mapping[str, Any], dimensions: Sequence[str]
+) -> QuerySet[Any, Any]:
+    made = {name: columns[name] for name in dimensions if name in columns}
+    grouped: QuerySet[Any, Any] = found.order_by().annotate(**made).values(*dimensions)
+    return grouped
+
+
+def _outcome(call: str) -> Case:
+    later = ModelCall.objects.filter(
+        run_id=OuterRef("run_id"), attempt__gt=OuterRef(f"{call}attempt")
+    )
+    is_superseded = Q(**{f"{call}status": ModelCall.Status.COMPLETE}) & Exists(later)
+    return Case(When(is_superseded, then=Value(SUPERSEDED)), default=F(f"{call}status"))
