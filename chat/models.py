@@ -63,6 +63,11 @@ class ChatSession(models.Model):
         """What the ledger calls this session, also when it is gone and its id is used again."""
         return f"{self.owner_key}/{self.session_id}.{self.epoch.partition('-')[0]}"
 
+    @staticmethod
+    def id_in_ledger_key(key: str) -> str:
+        """The id that a session of the ledger has or had."""
+        return key.partition("/")[2].rpartition(".")[0] or key
+
 
 class Run(models.Model):
     """One execution of the agent that answers one user message."""

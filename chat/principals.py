@@ -50,10 +50,21 @@ def is_still(login: Login) -> bool:
     """
     if login.principal == EVERYBODY:
         return settings.AUTH == "open"
+    return of_user(user_of(login)) == login.principal
+
+
+def user_of(login: Login) -> Any:
+    """The Django user who logged in, as he is now; None or an anonymous one when there is none."""
     if login.api_key_id is not None:
         keys = ApiKey.objects.select_related("user")
         key = keys.filter(pk=login.api_key_id, revoked_at=None).first()
-        return key is not None and of_user(key.user) == login.principal
+        return key and key.user
     request = HttpRequest()
     request.session = SessionStore(login.session_key)
-    return of_user(get_user(request)) == login.principal
+    return get_user(request)
+
+
+def sees_all_costs(login: Login) -> bool:
+    """Say whether a caller may see what everybody has spent."""
+    user = user_of(login)
+    return user is not None and user.is_staff and user.has_perm("costs.view_cost_report")

@@ -1,7 +1,7 @@
 """What the REST API takes and gives, as its OpenAPI description says it."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from ninja import Field, Schema
@@ -211,6 +211,55 @@ class CostComparison(Schema):
     estimated: bool
     unpriced_calls: int
     models: list[ModelCost] = Field(description="The cheapest first, the unknown last.")
+
+
+class CostSums(Schema):
+    cost: str | None = Field(description="USD as a plain decimal; null when nothing is priced.")
+    estimated_cost: str = Field(description="Of the cost, what is charged by an estimate.")
+    wasted_cost: str = Field(
+        description="Of the cost, calls that were stopped, failed, cut off, left or done again."
+    )
+    calls: int
+    unpriced_calls: int = Field(description="Calls that are missing in the cost.")
+    prompt_tokens: int
+    cached_tokens: int = Field(description="Of the prompt tokens, those read from a cache.")
+    completion_tokens: int
+
+
+class CostLine(CostSums):
+    """The sums of one group, which has the names that were asked for."""
+
+    day: date | None = None
+    model: str | None = None
+    provider: str | None = None
+    user: str | None = None
+    session: str | None = None
+    run: uuid.UUID | None = None
+    status: str | None = None
+
+
+class Percentiles(Schema):
+    p50: int | None
+    p95: int | None
+    p99: int | None
+
+
+class ModelLatency(Schema):
+    model: str = Field(description="As provider:model; empty is all together.")
+    calls: int
+    first_token_ms: Percentiles
+    duration_ms: Percentiles
+
+
+class CostReport(Schema):
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    group_by: list[str]
+    currency: str = "USD"
+    items: list[CostLine] = Field(description="The most expensive groups; days in their order.")
+    groups: int = Field(description="How many there are, also beyond the limit.")
+    total: CostSums = Field(description="The sums of all groups, shown or not.")
+    latency: list[ModelLatency] = Field(description="Of the newest 10,000 complete calls.")
 
 
 class Healthy(Schema):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat import metrics, views
+from chat import cost_api, metrics, views  # noqa: F401 - adds an endpoint
 from chat.api import api
 from chat.dialects import a2a, agentcore, mesh, ossa, switches, theo  # noqa: F401 - add endpoints
 

@@ -35,7 +35,7 @@ def brew(seed: int, *, calls: int, first: datetime, days: int) -> None:
         make(rng, payer, at=at)
 
 
-def make(rng, payer, *, at, price=UNSAID, output=None):
+def make(rng, payer, *, at, price=UNSAID, output=None, model=None):
     """Make one call. Some are left open."""
     call_id = uuid.UUID(int=rng.getrandbits(128))
     price = rng.choice((PRICE, PRICE, None)) if price is UNSAID else price
@@ -43,7 +43,7 @@ def make(rng, payer, *, at, price=UNSAID, output=None):
         call_id=call_id,
         payer=payer,
         provider=rng.choice(("p", "q")),
-        model=rng.choice(("small", "large")),
+        model=model or rng.choice(("small", "large")),
         price=price,
         prompt=Usage(input=7),
         started_at=at,

@@ -1,0 +1,78 @@
+"""The endpoint of cost reports, as JSON and as CSV."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Annotated, Any, Literal
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from ninja import Query
+
+from chat import cost_reports, database, principals
+from chat.rest import CallerRequest, Problems, api
+from chat.schemas import CostReport
+from costs import reports
+
+PIECE_BYTES = 64 * 1024
+#: One export at a time: a long one keeps nobody else from the database.
+_exports = ThreadPoolExecutor(1, thread_name_prefix="export")
+Limit = Annotated[int, Query(reports.DEFAULT_LINES, ge=1, le=reports.MAX_LINES)]
+
+
+@api.exception_handler(reports.InvalidReport)
+def _invalid_report(request: HttpRequest, error: reports.InvalidReport) -> HttpResponse:
+    problem = {"detail": str(error), "code": "invalid_report"}
+    return api.create_response(request, problem, status=422)
+
+
+@api.get(
+    "/api/costs",
+    response={200: CostReport, **Problems},
+    by_alias=True,
+    exclude_unset=True,
+)
+async def list_costs(
+    request: CallerRequest,
+    group_by: str = "day",
+    first: Annotated[str | None, Query(None, alias="from")] = None,
+    last: Annotated[str | None, Query(None, alias="to")] = None,
+    limit: Limit = reports.DEFAULT_LINES,
+    format: Literal["json", "csv"] | None = None,
+) -> Any:
+    """Say what was spent, from one UTC day to another; without days it is this month.
+
+    `group_by` is one of day, model, provider, user, session, run and status, or several with
+    commas. Callers see what they have spent themselves; who may see the cost report, everybody's.
+    With `format=csv`, or `Accept: text/csv`, all lines as CSV.
+    """
+    sees_all = await database.read(principals.sees_all_costs, request.login)
+    is_csv = format == "csv" or (not format and _prefers_csv(request))
+    asked = reports.query(
+        first=first,
+        last=last,
+        group_by=group_by,
+        owner_key=None if sees_all else request.auth.owner_key,
+        limit=None if is_csv else limit,
+    )
+    if is_csv:
+        return await _csv(asked)
+    return await database.read(cost_reports.as_json, asked)
+
+
+def _prefers_csv(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["application/json", "text/csv"]) == "text/csv"
+
+
+async def _csv(asked: reports.Query) -> StreamingHttpResponse:
+    loop = asyncio.get_running_loop()
+    file = await loop.run_in_executor(_exports, cost_reports.as_csv, asked)
+    response = StreamingHttpResponse(_pieces(file), content_type="text/csv; charset=utf-8")
+    name = f"costs-{asked.first}-{asked.last}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+async def _pieces(file: IO[str]) -> AsyncIterator[str]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece

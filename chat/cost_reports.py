@@ -1,0 +1,66 @@
+"""Cost reports as callers are given them: as JSON, and as a file of CSV."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import IO, Any
+
+from django.db import connection
+
+from chat import database
+from chat.models import ChatSession
+from costs import latency, money, reports, spreadsheets
+from costs.reports import Line, Query
+
+
+def as_json(asked: Query) -> dict[str, Any]:
+    """A report of what was spent, with how long the models took; see schemas.CostReport."""
+    report = reports.read(asked)
+    return {
+        "from": asked.first,
+        "to": asked.last,
+        "group_by": asked.groups,
+        "currency": "USD",
+        "items": [{**named(line.keys), **_sums(line)} for line in report.lines],
+        "groups": report.groups,
+        "total": _sums(report.total),
+        "latency": [asdict(found) for found in latency.read(asked)],
+    }
+
+
+def as_csv(asked: Query) -> IO[str]:
+    """Write all lines of a report to a file that is gone when it is closed.
+
+    A slow client must not hold a query open. On a thread that does nothing else.
+    """
+    file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - is given away
+    try:
+        database.in_thread(spreadsheets.write, asked, file, named=named)
+    except BaseException:
+        file.close()
+        raise
+    finally:
+        connection.close()
+    file.seek(0)
+    return file
+
+
+def named(keys: Mapping[str, str]) -> dict[str, str]:
+    """What a report's group is called: a session by its id, which is private to its user."""
+    if "session" not in keys:
+        return dict(keys)
+    key = keys["session"]
+    return {"user": key.partition("/")[0], **keys, "session": ChatSession.id_in_ledger_key(key)}
+
+
+def _sums(line: Line) -> dict[str, Any]:
+    return {
+        "cost": line.amount,
+        "estimated_cost": money.plain(line.estimated_pico),
+        "wasted_cost": money.plain(line.wasted_pico),
+        "calls": line.calls,
+        "unpriced_calls": line.unpriced_calls,
+        "prompt_tokens": line.prompt_tokens,
+        "cached_tokens": line.cached_tokens,
+        "completion_tokens": line.completion_tokens,
+    }

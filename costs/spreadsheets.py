@@ -1,0 +1,51 @@
+"""Reports as CSV that a spreadsheet may open: no cell of it is taken for a formula."""
+
+import csv
+from collections.abc import Callable, Mapping
+from typing import IO
+
+from costs import money, reports
+from costs.reports import Line, Query
+
+#: What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n")
+COLUMNS = (
+    "cost",
+    "currency",
+    "estimated_cost",
+    "wasted_cost",
+    "calls",
+    "unpriced_calls",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+)
+
+Named = Callable[[Mapping[str, str]], Mapping[str, str]]
+
+
+def write(asked: Query, to: IO[str], *, named: Named = dict) -> None:
+    """Write a report line by line; an unknown cost is an empty cell."""
+    writer = csv.writer(to)
+    writer.writerow([*named(dict.fromkeys(asked.groups, "")), *COLUMNS])
+    for line in reports.lines(asked):
+        writer.writerow([*map(_text, named(line.keys).values()), *_numbers(line)])
+
+
+def _text(cell: str) -> str:
+    cell = cell.replace("\0", "")
+    return f"'{cell}" if cell.startswith(FORMULA_MARKS) else cell
+
+
+def _numbers(line: Line) -> list[object]:
+    return [
+        line.amount,
+        "USD",
+        money.plain(line.estimated_pico),
+        money.plain(line.wasted_pico),
+        line.calls,
+        line.unpriced_calls,
+        line.prompt_tokens,
+        line.cached_tokens,
+        line.completion_tokens,
+    ]
