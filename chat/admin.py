@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from chat import answers, parts
+from chat import answers, cost_page, parts  # noqa: F401 - registers the report
 from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import ledger
 from costs.admin_base import ReadOnlyAdmin

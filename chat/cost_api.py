@@ -36,13 +36,15 @@ async def list_costs(
     group_by: str = "day",
     first: Annotated[str | None, Query(None, alias="from")] = None,
     last: Annotated[str | None, Query(None, alias="to")] = None,
+    user: str | None = None,
     limit: Limit = reports.DEFAULT_LINES,
     format: Literal["json", "csv"] | None = None,
 ) -> Any:
     """Say what was spent, from one UTC day to another; without days it is this month.
 
     `group_by` is one of day, model, provider, user, session, run and status, or several with
-    commas. Callers see what they have spent themselves; who may see the cost report, everybody's.
+    commas. Callers see what they have spent themselves; who may see the cost report, everybody's
+    or, with `user`, that of one.
     With `format=csv`, or `Accept: text/csv`, all lines as CSV.
     """
     sees_all = await database.read(principals.sees_all_costs, request.login)
@@ -51,7 +53,7 @@ async def list_costs(
         first=first,
         last=last,
         group_by=group_by,
-        owner_key=None if sees_all else request.auth.owner_key,
+        owner_key=user if sees_all else request.auth.owner_key,
         limit=None if is_csv else limit,
     )
     if is_csv:

@@ -9,7 +9,7 @@ from django.db import connection
 
 from chat import database
 from chat.models import ChatSession
-from costs import latency, money, reports, spreadsheets
+from costs import latency, reports, spreadsheets
 from costs.reports import Line, Query
 
 
@@ -56,8 +56,8 @@ def named(keys: Mapping[str, str]) -> dict[str, str]:
 def _sums(line: Line) -> dict[str, Any]:
     return {
         "cost": line.amount,
-        "estimated_cost": money.plain(line.estimated_pico),
-        "wasted_cost": money.plain(line.wasted_pico),
+        "estimated_cost": line.estimated,
+        "wasted_cost": line.wasted,
         "calls": line.calls,
         "unpriced_calls": line.unpriced_calls,
         "prompt_tokens": line.prompt_tokens,

@@ -1,11 +1,12 @@
 """Who asks: the one place that decides on whose behalf a request or a socket acts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
@@ -68,3 +69,10 @@ def sees_all_costs(login: Login) -> bool:
     """Say whether a caller may see what everybody has spent."""
     user = user_of(login)
     return user is not None and user.is_staff and user.has_perm("costs.view_cost_report")
+
+
+def names_of(owner_keys: Iterable[str]) -> dict[str, str]:
+    """The names of users by their owner keys; deleted ones have none."""
+    pks = [key.removeprefix("user:") for key in owner_keys]
+    found = User.objects.in_bulk([int(pk) for pk in pks if pk.isdecimal() and len(pk) < 18])
+    return {f"user:{pk}": user.get_username() for pk, user in found.items()}

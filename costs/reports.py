@@ -89,6 +89,14 @@ class Line:
     def amount(self) -> str | None:
         return money.plain_or_none(self.amount_pico)
 
+    @property
+    def wasted(self) -> str:
+        return money.plain(self.wasted_pico)
+
+    @property
+    def estimated(self) -> str:
+        return money.plain(self.estimated_pico)
+
     def share(self, part: int, whole: int | None) -> str:
         return f"{100 * part / whole:.1f} %" if whole else ""
 
@@ -136,7 +144,8 @@ def query(
         first=begin,
         last=end,
         groups=_groups(group_by or "day"),
-        owner_key=owner_key,
+        # PostgreSQL knows no NUL.
+        owner_key=owner_key.replace("\0", "") if owner_key else None,
         limit=limit,
     )
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from costs import money, reports
+from costs import reports
 from costs.reports import Line, Query
 
 #: What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
@@ -41,8 +41,8 @@ def _numbers(line: Line) -> list[object]:
     return [
         line.amount,
         "USD",
-        money.plain(line.estimated_pico),
-        money.plain(line.wasted_pico),
+        line.estimated,
+        line.wasted,
         line.calls,
         line.unpriced_calls,
         line.prompt_tokens,

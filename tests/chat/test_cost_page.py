@@ -1,0 +1,97 @@
+"""The cost report in the admin."""
+
+import random
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from costs import reports
+from costs.ledger import Payer
+from costs.models import LedgerEntry
+from tests.costs import storm
+
+pytestmark = pytest.mark.django_db
+EVIL = '<img src=x onerror=alert(1)> "><svg onload=alert(2)>'
+URL = reverse("admin:costs_dailycost_changelist")
+
+
+@pytest.fixture
+def bob(client):
+    """Staff who may see the report and nothing else."""
+    user = User.objects.create_user("bob", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_cost_report"))
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def spent(bob):
+    now = datetime.now(UTC)
+    storm.brew(1, calls=30, first=now - timedelta(days=3), days=3)
+    owner_key = f"user:{bob.pk}"
+    payer = Payer(
+        run_id=uuid.uuid4(), attempt=1, session_key=f"{owner_key}/his.0", owner_key=owner_key
+    )
+    storm.make(random.Random(2), payer, at=now, price=storm.PRICE, output=9, model=EVIL)
+    return {"from": str((now - timedelta(days=3)).date()), "to": str(now.date())}
+
+
+@pytest.mark.parametrize("group", [*reports.GROUPS, "day,model", "user,model"])
+def test_M8_A_1_the_page_shows_the_ledger_s_sum_and_escapes_what_people_wrote(client, spent, group):
+    answer = client.get(URL, {**spent, "group_by": group})
+    page = answer.content.decode()
+    amounts = LedgerEntry.objects.values_list("amount_pico", flat=True)
+    assert answer.context["report"].total.amount_pico == sum(a for a in amounts if a)
+    assert f"<strong>{answer.context['report'].total.amount}</strong>" in page
+    assert "<img src=x" not in page
+    assert "<svg onload" not in page
+    drawn = re.search(r"<svg .*?</svg>", page, re.DOTALL)[0]
+    assert not re.search(r"<script|<style|style=|on\w+=|http://(?!www\.w3\.org)", drawn)
+    assert "default-src 'self'" in answer["Content-Security-Policy"]
+
+
+def test_users_have_their_names_and_lead_to_their_sessions(client, bob, spent):
+    page = client.get(URL, {**spent, "group_by": "user"}).content.decode()
+    assert ">bob</a>" in page
+    his = client.get(URL, {**spent, "group_by": "session", "user": f"user:{bob.pk}"})
+    assert "his" in {row.cells[-1].text for row in his.context["rows"]}
+    assert f"user=user%3A{bob.pk}" in his.context["csv"]
+
+
+def test_what_is_not_there_is_said(client, bob):
+    page = client.get(URL).content.decode()
+    assert "No model was asked for anything" in page
+    index = client.get(reverse("admin:index")).content.decode()
+    assert URL in index
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "2026-02-30"},
+        {"to": "9999-12-31"},
+        {"from": "2026-03-02", "to": "2026-03-01"},
+        {"group_by": "password"},
+        {"from": "../etc" + "x" * 10**4},
+    ],
+)
+def test_A_7_a_report_that_is_none_is_a_400_with_a_reason(client, bob, query):
+    answer = client.get(URL, query, headers={"Accept": "text/html"})
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.content.decode()
+
+
+def test_A_3_a_nul_is_no_server_error(client, bob):
+    assert client.get(f"{URL}?user=%00&q=%00&o=-1").status_code == 200
+
+
+def test_A_6_who_may_not_see_it_does_not(client, bob):
+    bob.user_permissions.clear()
+    assert client.get(URL).status_code == 403
+    assert URL not in client.get(reverse("admin:index")).content.decode()
+    client.logout()
+    assert "login" in client.get(URL)["location"]
