@@ -49,8 +49,9 @@ def _config(labels: Sequence[str]) -> dict[str, Any]:
         "js": [],
         "formatter": lambda value: f"{value:g}",
         "x_labels": labels,
-        # Where there are many, every third is enough.
-        "x_labels_major_every": 3 if len(labels) > 12 else 1,
+        # Where there are many, every third is enough, or a dozen.
+        "x_labels_major_every": max(-(-len(labels) // 12), 3) if len(labels) > 12 else 1,
+        "truncate_label": -1,
         "show_minor_x_labels": False,
     }
 
