@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.benchmarks.measure import Measurement
 
 Pair = tuple[Measurement, Measurement]
+#: Written by tests/benchmarks/ledger_report.py.
+LEDGER = "# Reports over a large ledger"
 
 INTRODUCTION = """\
 Each stream is one conversation whose agent answers with 20 tokens a second, and each token carries
@@ -32,7 +34,19 @@ otherwise there is no report."""
 def write(path: Path, pairs: Sequence[Pair], *, command: str, repeat: int) -> None:
     """Write the report as Markdown."""
     heading = f"# Benchmark\n\n{INTRODUCTION}\n\n{conditions(command, repeat)}"
-    path.write_text(f"{heading}\n\n{tables(pairs)}\n", encoding="utf-8")
+    kept = _read(path).partition(f"\n{LEDGER}\n")
+    ledger = "".join(kept[1:])
+    path.write_text(f"{heading}\n\n{tables(pairs)}\n{ledger}", encoding="utf-8")
+
+
+def write_ledger(path: Path, body: str) -> None:
+    """Write the section about the ledger, the last one, and keep what is before it."""
+    before = _read(path).partition(f"\n{LEDGER}\n")[0]
+    path.write_text(f"{before.rstrip()}\n\n{LEDGER}\n\n{body}\n", encoding="utf-8")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def conditions(command: str, repeat: int) -> str:
