@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import Protocol
 
 from costs import reports
 from costs.reports import Line, Query
@@ -21,10 +21,17 @@ COLUMNS = (
     "completion_tokens",
 )
 
+
+class Writable(Protocol):
+    """What takes text piece by piece."""
+
+    def write(self, text: str, /) -> object: ...
+
+
 Named = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 
-def write(asked: Query, to: IO[str], *, named: Named = dict) -> None:
+def write(asked: Query, to: Writable, *, named: Named = dict) -> None:
     """Write a report line by line; an unknown cost is an empty cell."""
     writer = csv.writer(to)
     writer.writerow([*named(dict.fromkeys(asked.groups, "")), *COLUMNS])
