@@ -10,11 +10,10 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from chat.models import ChatSession, EventRecord, Run
+from chat import event_log
+from chat.models import ChatSession, Run
 
 SESSIONS_PER_ROUND = 100
-#: Few enough not to keep others from writing.
-ROWS_PER_DELETE = 5000
 
 
 def compact() -> int:
@@ -30,7 +29,7 @@ def compact() -> int:
     session_pks = list(found.values_list("pk", flat=True)[:SESSIONS_PER_ROUND])
     for session_pk in session_pks:
         floor_seq = _raise_floor(session_pk, Q(ended_at__lt=ended_before))
-        _delete_below(session_pk, floor_seq)
+        event_log.delete_below_floor(session_pk, floor_seq=floor_seq)
     return len(session_pks)
 
 
@@ -44,9 +43,3 @@ def _raise_floor(session_pk: int, is_old: Q) -> int:
     session.floor_seq = session.last_seq if first is None else first - 1
     session.save(update_fields=["floor_seq"])
     return session.floor_seq
-
-
-def _delete_below(session_pk: int, floor_seq: int) -> None:
-    gone = EventRecord.objects.filter(session_id=session_pk, seq__lte=floor_seq)
-    while keys := list(gone.order_by("seq").values_list("pk", flat=True)[:ROWS_PER_DELETE]):
-        EventRecord.objects.filter(pk__in=keys).delete()

@@ -26,6 +26,8 @@ PAGE_CHARACTERS = 16 * 1024
 #: So few are cut into pages here; for the database to do it takes longer than to read them.
 UNSIZED_EVENTS = 16
 ROWS_PER_INSERT = 1000
+#: Few enough not to keep others from writing.
+ROWS_PER_DELETE = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,3 +232,10 @@ def _insert(rows: list[tuple[Any, ...]]) -> None:
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, [value for row in chunk for value in row])
+
+
+def delete_below_floor(session_pk: int, *, floor_seq: int) -> None:
+    """Delete what is not kept any more, a few rows at a time."""
+    gone = EventRecord.objects.filter(session_id=session_pk, seq__lte=floor_seq)
+    while keys := list(gone.order_by("seq").values_list("pk", flat=True)[:ROWS_PER_DELETE]):
+        EventRecord.objects.filter(pk__in=keys).delete()

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from chat import strict_json
+from chat import event_log, strict_json
 from chat.models import ChatSession, Message, Run
 from chat.principals import Principal
 
@@ -139,12 +139,13 @@ def delete(session: ChatSession) -> None:
     Raises SessionBusy while a run is active: cancel it first; UnknownSession when it is gone.
     """
     with transaction.atomic():
-        locked = ChatSession.objects.select_for_update().filter(pk=session.pk).first()
-        if locked is None:
-            raise UnknownSession(session.session_id)
-        if locked.runs.filter(status__in=Run.ACTIVE).exists():
-            raise SessionBusy(session.session_id)
-        locked.delete()
+        idle = _idle(session)
+        idle.floor_seq = idle.last_seq
+        idle.save(update_fields=["floor_seq"])
+    # Before all the rest, so that no transaction deletes a hundred thousand rows.
+    event_log.delete_below_floor(session.pk, floor_seq=idle.floor_seq)
+    with transaction.atomic():
+        _idle(session).delete()
 
 
 def renew_epochs() -> int:
@@ -183,6 +184,16 @@ def touch(session: ChatSession, *, first_text: str) -> None:
     """Move the session to the top of the list; its first message gives it a title."""
     title = session.title or _title_from(first_text)
     ChatSession.objects.filter(pk=session.pk).update(updated_at=timezone.now(), title=title)
+
+
+def _idle(session: ChatSession) -> ChatSession:
+    """Lock a session in which no run is active."""
+    locked = ChatSession.objects.select_for_update().filter(pk=session.pk).first()
+    if locked is None:
+        raise UnknownSession(session.session_id)
+    if locked.runs.filter(status__in=Run.ACTIVE).exists():
+        raise SessionBusy(session.session_id)
+    return locked
 
 
 def _get(found: QuerySet[ChatSession], session_id: str) -> ChatSession:

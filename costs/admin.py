@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from costs import money, posting, repricing
 from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin
 from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
+from costs.changelists import ProviderFilter, TokenClassFilter
 from costs.models import LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
 
 __all__ = [
@@ -53,9 +54,10 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "cost",
         "started_at",
     )
-    list_filter = (PricedFilter, "status", "usage_source", "provider")
+    list_filter = (PricedFilter, "status", "usage_source", ProviderFilter)
     search_fields = ("=id", "=run_id", "=session_key", "=owner_key", "=provider_request_id")
     ordering = ("-started_at",)
+    sortable_by = ("started_at",)
     readonly_fields = ("cost", "charges")
 
     @admin.display(description="cost in USD")
@@ -84,9 +86,10 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         "is_estimate",
         "call_started_at",
     )
-    list_filter = ("kind", "token_class", "is_estimate")
+    list_filter = ("kind", TokenClassFilter, "is_estimate")
     search_fields = ("=run_id", "=call__id", "=session_key", "=owner_key")
     ordering = ("-id",)
+    sortable_by = ("id", "call_started_at")
     readonly_fields = ("rate", "amount")
 
     @admin.display(description="per million tokens")

@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from costs.changelists import FirstRows
+
 SEARCH_CHARACTERS = 200
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ else:
 class ReadOnlyAdmin(AnyModelAdmin):
     """Lists and shows rows; has no way to add, change or delete one."""
 
-    # Counting all rows of a large table takes longer than showing a page of it.
+    paginator = FirstRows
     show_full_result_count = False
     list_per_page = 50
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from costs import guards, ledger, lines, posting
+from costs import guards, ledger, lines, posting, rollups
 from costs.lines import Line
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot
 from costs.pricing import STATED, Price
@@ -46,6 +46,8 @@ def violations() -> Iterator[Violation]:
     calls = ModelCall.objects.filter(pk=OuterRef("call_id"))
     for entry in LedgerEntry.objects.filter(~Exists(calls)).iterator(chunk_size=PAGE):
         yield Violation("M2", f"entry {entry.pk}", f"there is no call {entry.call_id}")
+    for day in rollups.disagreeing_days():
+        yield Violation("M8", f"day {day}", "its sums for reports are not those of its entries")
 
 
 def of_calls(calls: Sequence[ModelCall]) -> Iterator[Violation]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Min, Sum
+from django.db.models import F, Max, Min, QuerySet, Sum
 from django.utils import timezone
 
 from costs import facts
@@ -57,6 +57,21 @@ def unreliable_days(begin: date, end: date) -> list[date]:
     built = SummedDay.objects.filter(built_at__isnull=False, day__gte=begin, day__lt=end)
     reliable = set(built.values_list("day", flat=True)) - touched
     return [day for day in _days(begin, end) if day not in reliable]
+
+
+def disagreeing_days() -> Iterator[date]:
+    """The days that are relied on though their sums are not those of the ledger: there are none."""
+    touched = _touched_days(after_id=_through_id())
+    built = SummedDay.objects.filter(built_at__isnull=False).order_by("day")
+    for day in built.values_list("day", flat=True):
+        sums = {_total(table._default_manager.filter(day=day)) for table in TABLES}
+        if day not in touched and sums != {_ledger_sum(day)}:
+            yield day
+
+
+def _total(rows: QuerySet[DailySum]) -> int:
+    found = rows.aggregate(micro=Sum("amount_micro"), rest=Sum("amount_rest"))
+    return joined_pico(found["micro"], found["rest"]) or 0
 
 
 def _add_closed_days() -> None:

@@ -69,7 +69,7 @@ def test_a_run_that_has_not_ended_keeps_its_events(worker, session):
 
 
 def test_a_long_log_goes_in_pieces(worker, session, monkeypatch):
-    monkeypatch.setattr(compaction, "ROWS_PER_DELETE", 2)
+    monkeypatch.setattr(event_log, "ROWS_PER_DELETE", 2)
     age(answer(worker, session), hours=25)
     compaction.compact()
     assert not EventRecord.objects.exists()

@@ -6,8 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models import F
 
-from costs import pricing, reports, rollups
+from costs import audit, pricing, reports, rollups
 from costs.daily import DailyRunCost, SummedDay
 from costs.ledger import Payer
 from tests.costs import storm
@@ -88,6 +89,16 @@ def test_days_whose_entries_have_settled_are_not_looked_at_again(first, monkeypa
     assert build_all() == built
     after = list(DailyRunCost.objects.order_by("run_id", "day", "pk").values_list("amount_micro"))
     assert after == before
+
+
+def test_M8_the_audit_names_a_day_whose_sums_are_not_those_of_its_entries(first, monkeypatch):
+    monkeypatch.setattr(rollups, "SETTLED_AFTER", timedelta(minutes=-1))
+    storm.brew(4, calls=9, first=first, days=1)
+    build_all()
+    assert list(rollups.disagreeing_days()) == []
+    changed = DailyRunCost.objects.filter(amount_rest__isnull=False)[:1].values("pk")
+    DailyRunCost.objects.filter(pk__in=changed).update(amount_rest=F("amount_rest") + 1)
+    assert f"M8 day {first.date()}" in " ".join(map(str, audit.violations()))
 
 
 def test_sums_beyond_what_the_database_can_add_up_are_exact(first):
