@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chat.models import ApiKey, EventRecord, Message, Run
@@ -131,3 +133,15 @@ def test_calls_without_a_price_are_found(admin, transactional_db):
     page = admin.get(reverse("admin:costs_modelcall_changelist"), {"price": "unpriced"})
     assert [call.pk for call in page.context["cl"].queryset] == [unpriced]
     assert b"unpriced</td>" in page.content
+
+
+@pytest.mark.parametrize("name", [*(f"chat_{n}" for n in MODELS), *(f"costs_{n}" for n in COSTS)])
+def test_A_5_no_list_counts_all_rows_or_reads_all_values(admin, done, name):
+    with CaptureQueriesContext(connection) as captured:
+        assert admin.get(reverse(f"admin:{name}_changelist")).status_code == 200
+    asked = [query["sql"] for query in captured if f'FROM "{name}"' in query["sql"]]
+    counts = [sql for sql in asked if "COUNT(*)" in sql]
+    assert counts
+    assert all("LIMIT" in sql for sql in counts)
+    if name in ("costs_ledgerentry", "costs_modelcall"):
+        assert not any("DISTINCT" in sql for sql in asked)

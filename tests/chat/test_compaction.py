@@ -9,9 +9,10 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from chat import compaction, database, event_log, hub, positions, reading, sessions
-from chat.models import EventRecord, Message, Run
+from chat.models import ChatSession, EventRecord, Message, Run
 from chat.positions import Position
 from costs import ledger
+from costs.models import LedgerEntry
 from tests import driving, invariants
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -74,6 +75,15 @@ def test_a_long_log_goes_in_pieces(worker, session, monkeypatch):
     compaction.compact()
     assert not EventRecord.objects.exists()
     invariants.check_session(session)
+
+
+def test_A_5_a_long_log_goes_in_pieces_with_its_session(worker, session, monkeypatch):
+    monkeypatch.setattr(event_log, "ROWS_PER_DELETE", 2)
+    answer(worker, session)
+    sessions.delete(session)
+    for model in (ChatSession, EventRecord, Message, Run):
+        assert not model.objects.exists()
+    assert LedgerEntry.objects.exists()
 
 
 def test_P5_after_a_restore_positions_from_before_mean_nothing(worker, session, alice):

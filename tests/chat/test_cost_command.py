@@ -10,7 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from costs import money
+from costs.daily import SummedDay
 from costs.models import LedgerEntry
+from tests import driving
 from tests.costs import storm
 
 pytestmark = pytest.mark.django_db
@@ -50,3 +52,12 @@ def test_a_short_table_says_what_is_left_out_and_nonsense_is_refused():
     assert len(table.splitlines()) == 5
     with pytest.raises(CommandError, match="2026-02-30"):
         told("costs", "--from", "2026-02-30")
+
+
+@pytest.fixture
+def old_calls(transactional_db):
+    storm.brew(1, calls=9, first=datetime.now(UTC) - timedelta(days=4), days=1)
+
+
+def test_a_worker_sums_the_days_that_are_over(old_calls, worker):
+    driving.wait_for(SummedDay.objects.filter(built_at__isnull=False).exists)
