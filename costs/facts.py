@@ -4,10 +4,12 @@ The same statements build the daily sums and read what is not built yet, so that
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.db import connection, transaction
 from django.db.models import (
     Case,
     Count,
@@ -78,6 +80,14 @@ def union(parts: Sequence[Part], dimensions: Sequence[str]) -> tuple[str, tuple[
     selects = [f"SELECT {_columns(p, dimensions)} FROM ({p.sql}) AS part" for p in parts]  # noqa: S608  # nosec B608
     parameters = tuple(value for each in parts for value in each.parameters)
     return " UNION ALL ".join(selects), parameters
+
+
+def one_connection() -> AbstractContextManager[None]:
+    """Keep to one connection, where a pooler would give each statement another.
+
+    On SQLite there is none, and a transaction would keep everybody from writing.
+    """
+    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
 def start_of(day: date) -> datetime:

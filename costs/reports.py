@@ -152,7 +152,6 @@ def query(
 
 def read(asked: Query) -> Report:
     """Make a report: the most expensive groups first, days in their order."""
-    rows = []
     with connection.cursor() as cursor:
         cursor.execute(*_statement(asked))
         rows = cursor.fetchall()
@@ -171,7 +170,7 @@ def read(asked: Query) -> Report:
 def lines(asked: Query, *, chunk: int = 1000) -> Iterator[Line]:
     """Give the lines of a report one by one, in bounded memory."""
     width = len(asked.dimensions)
-    with connection.chunked_cursor() as cursor:
+    with facts.one_connection(), connection.chunked_cursor() as cursor:
         cursor.execute(*_statement(asked))
         while rows := cursor.fetchmany(chunk):
             for row in rows:

@@ -127,11 +127,20 @@ def _mark_touched_days() -> None:
 
 def _build_day(day: date, version: int) -> bool:
     """Sum a day; False when it was touched or built meanwhile, or its sums do not agree."""
+    with facts.one_connection():
+        return _drafted(day) and _replaced(day, version)
+
+
+def _drafted(day: date) -> bool:
     for table in TABLES:
         _draft(table, day)
     if {_sum_of(table) for table in TABLES} != {_ledger_sum(day)}:
         logger.warning("The sums of %s do not agree: it is read from the ledger", day)
         return False
+    return True
+
+
+def _replaced(day: date, version: int) -> bool:
     with transaction.atomic():
         unchanged = SummedDay.objects.filter(day=day, version=version)
         if not unchanged.update(built_at=timezone.now(), version=version + 1):
