@@ -206,13 +206,22 @@ def viewing(
     with (
         output.open("wb") as file,
         subprocess.Popen(
-            [*VIEWER, *arguments], env=environment(product), stdout=file, stderr=subprocess.STDOUT
+            [*VIEWER, *arguments],
+            env=environment(product),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=hear_interrupts,
         ) as child,
     ):
         try:
             yield child, output
         finally:
             child.kill()
+
+
+def hear_interrupts() -> None:
+    """Undo what a shell does to what it starts in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def without_notes(told: str) -> str:
