@@ -9,7 +9,8 @@ from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from chat import database
 from chat.agent import catalog
 from chat.agent.errors import AgentError
-from chat.metering import Meter, Target
+from chat.call_meter import Target
+from chat.metering import Meter
 
 _OUTAGES = ("rate_limited", "unavailable", "timeout", "interrupted")
 Handler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]

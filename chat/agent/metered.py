@@ -24,7 +24,8 @@ from chat.agent import breakers
 from chat.agent.errors import AgentError, classify
 from chat.agent.silence import until_silent
 from chat.agent.translate import reasoning_in
-from chat.metering import CallMeter, Meter, Status, Target
+from chat.call_meter import CallMeter, Status, Target
+from chat.metering import Meter
 from costs import budgets, wire_usage
 from costs.wire_usage import WireFormat
 

@@ -43,7 +43,7 @@ MUTATIONS = (
     Mutation(
         promise="G10",
         name="what was asked for is priced and not what was served",
-        path="chat/metering.py",
+        path="chat/call_meter.py",
         old="        model = self.served_model or self.target.model\n",
         new="        model = self.target.model\n",
         tests=("tests/process/test_costs.py::test_what_was_served_is_priced",),
@@ -137,10 +137,32 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        promise="G10",
+        name="an answer goes on when its budget is used up",
+        path="chat/agent/metered.py",
+        old="                        await call.keep_to_budgets()\n",
+        new="",
+        tests=(
+            "tests/chat/test_budgets.py"
+            "::test_a_run_ends_at_the_token_that_uses_its_budget_up_and_goes_on_when_more_is_granted",
+        ),
+    ),
+    Mutation(
+        promise="G10",
+        name="what is set aside is not counted as used",
+        path="costs/budget_models.py",
+        old="self.allowed_pico - self.spent_pico - self.held_pico",
+        new="self.allowed_pico - self.spent_pico",
+        tests=(
+            "tests/costs/test_budgets.py"
+            "::test_a_hundred_calls_that_start_at_once_cannot_spend_the_same_money",
+        ),
+    ),
+    Mutation(
         promise="G14",
         name="a login never ends",
         path="chat/principals.py",
-        old="    return of_user(get_user(request)) == login.principal\n",
+        old="    return of_user(user_of(login)) == login.principal\n",
         new="    return True\n",
         tests=(
             "tests/chat/test_consumers_access.py"

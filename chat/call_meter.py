@@ -1,0 +1,207 @@
+"""One request to a provider while it happens: counted with every token, charged when it ends."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from chat import events
+from chat.allowance import Allowance
+from chat.committer import RunBuffer, Write
+from costs import ledger, lines, money, pricing, wire_usage
+from costs.budgets import Spender
+from costs.ledger import CallResult, Payer
+from costs.models import ModelCall
+from costs.pricing import Price
+from costs.tally import Tally
+from costs.tariffs import Tariff
+from costs.usage import Usage
+from costs.wire_usage import WireFormat
+
+KEEP_EVERY_S = 2.0
+KEEP_EVERY_TOKENS = 500
+
+Status = ModelCall.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which model a request is for, and by which prices it is charged."""
+
+    provider: str
+    model: str
+    tariff: Tariff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedCall:
+    """What there is to tell, to store and to add up of a call that has ended."""
+
+    event: events.ModelCallFinished
+    write: Write
+    usage: Usage
+    #: What of it has a price; None when nothing has.
+    amount_pico: int | None
+    is_priced: bool
+    finish_reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class CallMeter:
+    """One request to a provider, from before it is sent until it has ended."""
+
+    buffer: RunBuffer
+    payer: Payer
+    target: Target
+    tally: Tally
+    on_end: Callable[["EndedCall"], None]
+    call_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    started_at: datetime = field(default_factory=timezone.now)
+    first_token_at: datetime | None = None
+    served_model: str = ""
+    #: What the provider says that it served: priority, flex, batch ...
+    service_tier: str = ""
+    #: What the provider says that it charges, in whole pico-USD.
+    stated_pico: int | None = None
+    provider_request_id: str = ""
+    #: The price of what was asked for, for as long as nothing else is known.
+    price: Price | None = None
+    #: What the provider said it will say at the end: stop, length, tool_calls ...
+    finish_reason: str = ""
+    allowance: Allowance = field(init=False)
+    _kept_at: float = field(default_factory=time.monotonic)
+    _kept_tokens: int = 0
+    _is_closed: bool = False
+    _prompt_pico: int = 0
+    _output_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(call_id=self.call_id, buffer=self.buffer)
+        self.price = price = self.target.tariff.price(self.target.model, at=self.started_at)
+        if price:
+            prompt = lines.of({"input": self.tally.prompt_tokens}, price)
+            self._prompt_pico = lines.known_pico(prompt) or 0
+            self._output_rate = price.rate_pico("output", prompt_tokens=self.tally.prompt_tokens)
+
+    @property
+    def has_output(self) -> bool:
+        return self.tally.has_output
+
+    @property
+    def amount_pico(self) -> int | None:
+        """What the estimate costs; asked for with every token, so the rates are kept at hand."""
+        if self._output_rate is None:
+            return None
+        return self._prompt_pico + money.amount_pico(
+            quantity=self.tally.output_tokens, rate_pico_per_m=self._output_rate
+        )
+
+    async def ask_budgets(self, *, most_tokens: int) -> None:
+        """Set aside what the call may cost. Raises budgets.Exceeded."""
+        payer = self.payer
+        spender = Spender(
+            owner_key=payer.owner_key,
+            session_key=payer.session_key,
+            model=f"{self.target.provider}:{self.target.model}",
+            api_key=payer.api_key,
+        )
+        await self.allowance.ask(
+            spender,
+            at=self.started_at,
+            prompt_pico=self._prompt_pico,
+            output_rate=self._output_rate,
+            most_tokens=most_tokens,
+        )
+
+    async def keep_to_budgets(self) -> None:
+        """Say what the call has cost so far. Raises budgets.Exceeded when it may cost no more."""
+        await self.allowance.keep_to(self.amount_pico, output_rate=self._output_rate)
+
+    def output(self, text: str) -> None:
+        """Count a piece of output that has just arrived."""
+        if not text:
+            return
+        if self.first_token_at is None:
+            self.first_token_at = timezone.now()
+        self.tally.add_piece(text)
+        self._keep_now_and_then()
+
+    def provider_usage(self, raw: dict[str, Any], usage_format: WireFormat) -> None:
+        """Take the provider's own count, and what stands beside it."""
+        self.tally.take(raw, usage_format)
+        self.stated_pico = pricing.stated_pico(self.tally.raw)
+        self.service_tier = wire_usage.service_tier(self.tally.raw)
+
+    def close(self, status: ModelCall.Status, *, error_code: str = "") -> None:
+        """End the call and charge it. Does not wait: the task may be being cancelled."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        usage, source, flags = self.tally.final(status)
+        price = self._price_served()
+        if price and price.service_tier != pricing.tier_of(self.service_tier):
+            flags += ("tier_not_priced",)
+        charged = lines.of(usage.by_class(), price, stated_pico=self.stated_pico) if usage else []
+        is_estimated = usage is not None and source != ModelCall.UsageSource.PROVIDER
+        result = CallResult(
+            call_id=self.call_id,
+            status=status,
+            usage=usage,
+            usage_source=source,
+            usage_raw=self.tally.raw,
+            price=price,
+            service_tier=self.service_tier,
+            stated_pico=self.stated_pico,
+            served_model=self.served_model,
+            provider_request_id=self.provider_request_id,
+            error_code=error_code,
+            flags=flags,
+            first_token_at=self.first_token_at,
+            ended_at=timezone.now(),
+        )
+        finished = events.ModelCallFinished(
+            call_id=str(self.call_id),
+            status=status.value,
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            usage=usage.by_class() if usage else {},
+            cost=money.plain_or_none(lines.total_pico(charged)) if usage else None,
+            is_estimated=is_estimated,
+        )
+        self.on_end(
+            EndedCall(
+                event=finished,
+                write=lambda _: self._settle(result),
+                usage=usage or Usage(),
+                amount_pico=lines.known_pico(charged) if usage or not price else 0,
+                is_priced=lines.total_pico(charged) is not None,
+                finish_reason=self.finish_reason,
+            )
+        )
+
+    def _settle(self, result: CallResult) -> None:
+        ledger.close_call(result)
+        self.allowance.settle_after_commit()
+
+    def _price_served(self) -> Price | None:
+        model = self.served_model or self.target.model
+        return self.target.tariff.price(model, at=self.started_at, service_tier=self.service_tier)
+
+    def _keep_now_and_then(self) -> None:
+        used = self.tally.output_tokens
+        now = time.monotonic()
+        is_due = (
+            now - self._kept_at >= KEEP_EVERY_S or used - self._kept_tokens >= KEEP_EVERY_TOKENS
+        )
+        if self.tally.pieces > 1 and not is_due:
+            return
+        self._kept_at, self._kept_tokens = now, used
+        call_id, first_token_at = self.call_id, self.first_token_at
+        usage = self.tally.best()
+        self.buffer.also(
+            lambda _: ledger.keep_usage(call_id=call_id, usage=usage, first_token_at=first_token_at)
+        )
