@@ -1,16 +1,16 @@
 """What a request may cost: asked of the budgets before it is sent, and when it has used it up."""
 
+import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-
-from django.db import transaction
 
 from chat import database, events
 from chat.committer import RunBuffer
 from costs import budgets, money
 from costs.budgets import Exceeded, Notice, Spender
+
+logger = logging.getLogger(__name__)
 
 #: So many tokens of output are asked for at once when what was granted is used up.
 MORE_TOKENS = 500
@@ -24,6 +24,7 @@ class Allowance:
     buffer: RunBuffer
     #: Whole pico-USD; None is anything, as without a budget.
     pico: int | None = None
+    _is_held: bool = False
 
     async def ask(
         self,
@@ -36,12 +37,13 @@ class Allowance:
     ) -> None:
         """Set aside what the prompt costs and up to `most_tokens` of output.
 
-        Raises Exceeded when a budget has no room for the prompt and a first token.
+        Raises Exceeded when a budget has no room for the prompt and a first token, PriceUnknown
+        when one wants to know the price.
         """
         costs = [prompt_pico + _output(tokens, output_rate) for tokens in (1, most_tokens)]
         least, most = costs if output_rate is not None else (None, None)
         try:
-            granted = await database.write(
+            granted = await database.patiently(
                 budgets.hold,
                 call_id=self.call_id,
                 spender=spender,
@@ -52,7 +54,7 @@ class Allowance:
         except Exceeded as error:
             self._tell_exceeded(error.notice)
             raise
-        self.pico = granted.pico
+        self.pico, self._is_held = granted.pico, granted.is_held
         for notice in granted.warnings:
             self.buffer.add(
                 events.BudgetWarning(
@@ -62,19 +64,24 @@ class Allowance:
 
     async def keep_to(self, pico: int | None, *, output_rate: int | None) -> None:
         """Compare what the call has cost so far. Raises Exceeded when it may cost no more."""
-        if self.pico is None or pico is None or pico < self.pico:
+        if self.pico is None or pico is None or pico <= self.pico:
             return
-        more = _output(MORE_TOKENS, output_rate)
+        more = max(_output(MORE_TOKENS, output_rate), pico - self.pico)
         try:
-            self.pico += await database.write(budgets.extend, call_id=self.call_id, more_pico=more)
+            self.pico += await database.patiently(
+                budgets.extend, call_id=self.call_id, more_pico=more
+            )
         except Exceeded as error:
             self._tell_exceeded(error.notice)
             raise
 
-    def settle_after_commit(self) -> None:
-        """Settle the call once its entries are there; what fails is settled by the workers."""
-        if self.pico is not None:
-            transaction.on_commit(partial(budgets.settle, self.call_id), robust=True)
+    async def settle(self) -> None:
+        """Settle the call, whose entries must be committed; else the workers do so in a while."""
+        if self._is_held:
+            try:
+                await database.write(budgets.settle, self.call_id)
+            except database.Unavailable as error:
+                logger.warning("Call %s is settled later: %s", self.call_id, error)
 
     def _tell_exceeded(self, notice: Notice) -> None:
         self.buffer.add(events.BudgetExceeded(scope=notice.scope, period=notice.period))

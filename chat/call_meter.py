@@ -43,6 +43,7 @@ class EndedCall:
 
     event: events.ModelCallFinished
     write: Write
+    allowance: Allowance
     usage: Usage
     #: What of it has a price; None when nothing has.
     amount_pico: int | None
@@ -145,14 +146,15 @@ class CallMeter:
         price = self._price_served()
         if price and price.service_tier != pricing.tier_of(self.service_tier):
             flags += ("tier_not_priced",)
-        charged = lines.of(usage.by_class(), price, stated_pico=self.stated_pico) if usage else []
+        by_class = usage.by_class() if usage else {}
+        charged = lines.of(by_class, price, stated_pico=self.stated_pico)
         is_estimated = usage is not None and source != ModelCall.UsageSource.PROVIDER
         result = CallResult(
             call_id=self.call_id,
             status=status,
             usage=usage,
             usage_source=source,
-            usage_raw=self.tally.raw,
+            usage_raw=wire_usage.storable(self.tally.raw),
             price=price,
             service_tier=self.service_tier,
             stated_pico=self.stated_pico,
@@ -168,24 +170,21 @@ class CallMeter:
             status=status.value,
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
-            usage=usage.by_class() if usage else {},
-            cost=money.plain_or_none(lines.total_pico(charged)) if usage else None,
+            usage=by_class,
+            cost=money.plain_or_none(lines.total_pico(charged)) if charged else None,
             is_estimated=is_estimated,
         )
         self.on_end(
             EndedCall(
                 event=finished,
-                write=lambda _: self._settle(result),
+                write=lambda _: ledger.close_call(result),
+                allowance=self.allowance,
                 usage=usage or Usage(),
-                amount_pico=lines.known_pico(charged) if usage or not price else 0,
+                amount_pico=lines.known_pico(charged) if charged or not price else 0,
                 is_priced=lines.total_pico(charged) is not None,
                 finish_reason=self.finish_reason,
             )
         )
-
-    def _settle(self, result: CallResult) -> None:
-        ledger.close_call(result)
-        self.allowance.settle_after_commit()
 
     def _price_served(self) -> Price | None:
         model = self.served_model or self.target.model

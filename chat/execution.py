@@ -28,7 +28,7 @@ from chat.metering import Meter
 from chat.models import Run
 from chat.parts import ArtifactRef
 from chat.stream_log import StreamLog
-from costs import ledger
+from costs import budgets, ledger
 from costs.ledger import Payer
 from costs.tariffs import Tariff
 
@@ -258,6 +258,8 @@ class Execution:
         try:
             # A second cancellation must not interrupt the writing of the end.
             await asyncio.shield(asyncio.ensure_future(self.buffer.flush()))
+            if self._meter:
+                await self._meter.settle()
         except LeaseLost:
             logger.info("Run %s is somebody else's now", self.claim.place.run_id)
         except StorageUnavailable:
@@ -310,6 +312,8 @@ def _prepare(claim: Claim) -> _Prepared:
     place = claim.place
     if place.attempt > 1:
         endings.abandon_calls(place.run_id)
+        for call in ledger.calls_of_run(place.run_id):
+            budgets.settle(call.pk)
     run = Run.objects.select_related("session").get(pk=place.run_id)
     history = sessions.history_of(run)
     turns = [Turn(message.role, parts.load(message.parts)) for message in history]

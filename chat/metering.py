@@ -7,6 +7,7 @@ opened before the request is sent and closed exactly once, however the request e
 from dataclasses import dataclass, field
 
 from chat import events
+from chat.allowance import Allowance
 from chat.call_meter import CallMeter, EndedCall, Target
 from chat.committer import RunBuffer
 from costs import ledger, money, tokens
@@ -35,6 +36,7 @@ class Meter:
     _unpriced_calls: int = 0
     _open: CallMeter | None = None
     _ended: list[EndedCall] = field(default_factory=list)
+    _unsettled: list[Allowance] = field(default_factory=list)
 
     async def open_call(
         self, *, prompt: str, messages: int, most_tokens: int, target: Target | None = None
@@ -51,7 +53,10 @@ class Meter:
             on_end=self._ended.append,
             tally=Tally(prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD),
         )
-        self.tell_ended()
+        if self._ended:
+            self.tell_ended()
+            await self.buffer.flush()
+            await self.settle()
         await call.ask_budgets(most_tokens=most_tokens)
         self._open = call
         self.buffer.add(
@@ -110,8 +115,14 @@ class Meter:
             self._is_estimated |= call.event.is_estimated
             self._unpriced_calls += not call.is_priced
             self.finish_reason = call.finish_reason
+            self._unsettled.append(call.allowance)
             self.buffer.add(call.event, call.write)
             self.buffer.add(self.total())
+
+    async def settle(self) -> None:
+        """Give back to the budgets what calls did not use, once their charges are committed."""
+        while self._unsettled:
+            await self._unsettled.pop().settle()
 
     def _amount_pico(self) -> int | None:
         opened = self._open.amount_pico if self._open else None

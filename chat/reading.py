@@ -83,7 +83,9 @@ def batch_s(text: str | None) -> float:
     """Read for how long a client wants events to be collected. Raises InvalidBatch."""
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LONGEST_BATCH_MS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise InvalidBatch
+    if not 1 <= int(text) <= LONGEST_BATCH_MS:
         raise InvalidBatch
     return int(text) / 1000
 

@@ -168,7 +168,7 @@ class Worker:
                     await asyncio.sleep(REAP_AFTER_OUTAGE_S)
                     was_away = False
                 await self._reap()
-                await database.write(budgets.settle_left_over)
+                await self._tidy_up(database.write(budgets.settle_left_over), "Budgets")
             except database.Unavailable as error:
                 was_away = True
                 logger.warning("The reaper cannot reach the database: %s", error)
@@ -185,14 +185,21 @@ class Worker:
                 logger.warning("Run %s was left by a dead worker and has been ended", run_id)
                 await broadcast.publish((session_pk, stored))
         for run in await database.read(attendance.unattended):
-            await runs.cancel(run, "disconnected")
+            await self._tidy_up(runs.cancel(run, "disconnected"), f"Run {run.pk}")
         for run in await database.read(attendance.overdue):
-            await runs.cancel(run, "timed_out")
+            await self._tidy_up(runs.cancel(run, "timed_out"), f"Run {run.pk}")
         room = self._concurrency - len(self._running)
         for run_id in (await database.read(recovery.unclaimed))[: max(room, 0)]:
             # Not through the broker: it may be the very thing that is down.
             if run_id not in self._running:
                 self._spawn(self._execute(run_id))
+
+    async def _tidy_up(self, work: Awaitable[None], what: str) -> None:
+        """Do something that may fail without keeping the reaper from the rest."""
+        try:
+            await work
+        except Exception:
+            logger.exception("%s cannot be tidied up yet", what)
 
     async def _tidy_forever(self, work: Callable[[], int]) -> None:
         while True:

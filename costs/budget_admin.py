@@ -53,6 +53,15 @@ class BudgetAdmin(AnyModelAdmin):
     list_filter = ("scope", "period", "is_active")
     search_fields = ("key",)
 
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        # What was spent while it was switched off, or while another one went before it, counts.
+        budgets.recount_all(obj.scope, obj.period)
+
+    def delete_model(self, request: HttpRequest, obj: Budget) -> None:
+        super().delete_model(request, obj)
+        budgets.recount_all(obj.scope, obj.period)
+
     @admin.display(description="limit in USD", ordering="limit_pico")
     def limit(self, budget: Budget) -> str:
         return money.plain(budget.limit_pico)

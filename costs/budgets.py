@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import (
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+)
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
@@ -57,15 +67,21 @@ class Allowance:
     """What a call may cost in whole pico-USD, None for anything; and what to warn of."""
 
     pico: int | None
+    #: Whether budgets wait to be told what it did cost.
+    is_held: bool = False
     warnings: tuple[Notice, ...] = ()
 
 
 class Exceeded(Exception):
     """A budget has no room for the call."""
 
-    def __init__(self, notice: Notice, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(f"the {notice.scope} budget of the {notice.period} is used up")
         self.notice = notice
+
+
+class PriceUnknown(Exception):
+    """A budget allows no model whose price is not known."""
 
 
 def hold(
@@ -79,22 +95,32 @@ def hold(
     """Set aside what a call may cost, in all budgets that it falls under.
 
     It gets between `least_pico`, below which it is not worth sending, and `most_pico`. Both are
-    None when the price is not known. Raises Exceeded, and sets nothing aside then.
+    None when the price is not known. Asked for again, it gets what it had. Raises Exceeded or
+    PriceUnknown, and sets nothing aside then.
     """
     budgets = _budgets_of(spender)
     if not budgets:
         return Allowance(pico=None)
     with transaction.atomic():
         windows = _locked(_window(budget, spender, at).pk for budget in budgets)
-        if least_pico is None or most_pico is None:
-            _demand_unpriced(windows)
-            return Allowance(pico=None, warnings=_warnings(windows))
+        if held := BudgetHold.objects.filter(call_id=call_id).first():
+            # The answer to the first try was lost.
+            pico = None if most_pico is None else held.pico
+            return Allowance(pico=pico, is_held=True, warnings=_warnings(windows))
         tightest = min(windows, key=lambda window: window.left_pico)
+        if least_pico is None or most_pico is None:
+            if not all(window.budget.allows_unpriced for window in windows):
+                raise PriceUnknown
+            if tightest.left_pico <= 0:
+                raise Exceeded(_notice(tightest))
+            # Nothing is known to set aside; what it is charged in the end counts all the same.
+            _set_aside(call_id, windows, 0)
+            return Allowance(pico=None, is_held=True, warnings=_warnings(windows))
         granted = min(most_pico, tightest.left_pico)
-        if granted < least_pico or granted <= 0:
-            raise Exceeded(_notice(tightest), "The budget is used up.")
+        if granted < least_pico:
+            raise Exceeded(_notice(tightest))
         _set_aside(call_id, windows, granted)
-        return Allowance(pico=granted, warnings=_warnings(windows))
+        return Allowance(pico=granted, is_held=True, warnings=_warnings(windows))
 
 
 @transaction.atomic
@@ -110,7 +136,7 @@ def extend(*, call_id: uuid.UUID, more_pico: int) -> int:
     tightest = min(windows, key=lambda window: window.left_pico)
     granted = min(more_pico, tightest.left_pico)
     if granted <= 0:
-        raise Exceeded(_notice(tightest), "The budget is used up.")
+        raise Exceeded(_notice(tightest))
     _set_aside(call_id, windows, granted)
     return granted
 
@@ -121,6 +147,8 @@ def settle(call_id: uuid.UUID) -> None:
 
     To be called after the call's entries are committed.
     """
+    # Whoever corrects the call's charge at the same time has locked it.
+    ModelCall.objects.select_for_update().filter(pk=call_id).first()
     held = BudgetHold.objects.filter(call_id=call_id)
     windows = {window.pk: window for window in _locked(held.values_list("window_id", flat=True))}
     # Read again under the locks: somebody else may have settled it meanwhile.
@@ -136,7 +164,8 @@ def settle(call_id: uuid.UUID) -> None:
 
 def settle_left_over() -> None:
     """Settle what processes that died have left: their calls are closed, or were never opened."""
-    old = BudgetHold.objects.filter(made_at__lt=timezone.now() - LEFT_OVER_AFTER)
+    left_over_at = ExpressionWrapper(Now() - Value(LEFT_OVER_AFTER), output_field=DateTimeField())
+    old = BudgetHold.objects.filter(made_at__lt=left_over_at)
     is_open = ModelCall.objects.filter(pk=OuterRef("call_id"), status=ModelCall.Status.OPEN)
     left_over = old.filter(~Exists(is_open)).values_list("call_id", flat=True)
     for call_id in set(left_over[:500]):
@@ -156,6 +185,16 @@ def correct(call: ModelCall, *, by_pico: int) -> None:
         if window.starts_on == _starts_on(window.budget.period, call.started_at):
             window.spent_pico += by_pico
             window.save(update_fields=["spent_pico"])
+
+
+def recount_all(scope: str, period: str) -> None:
+    """Count anew how all budgets of a kind stand in the running period: one of them has changed."""
+    current = _starts_on(period, timezone.now())
+    windows = BudgetWindow.objects.filter(
+        budget__scope=scope, budget__period=period, starts_on=current
+    )
+    for window in windows:
+        recount(window)
 
 
 @transaction.atomic
@@ -221,9 +260,8 @@ def _spent(budget: Budget, key: str, starts_on: date, *, window: BudgetWindow | 
     return _charged(entries)
 
 
-def _charged(entries: "Iterable[LedgerEntry]") -> int:
-    amount = entries.aggregate(amount=Sum("amount_pico"))["amount"]  # type: ignore[attr-defined]
-    return int(amount or 0)
+def _charged(entries: QuerySet[LedgerEntry]) -> int:
+    return int(entries.aggregate(amount=Sum("amount_pico"))["amount"] or 0)
 
 
 def _locked(pks: Iterable[int]) -> list[BudgetWindow]:
@@ -241,12 +279,6 @@ def _set_aside(call_id: uuid.UUID, windows: Iterable[BudgetWindow], pico: int) -
         if not is_new:
             held.pico += pico
             held.save(update_fields=["pico"])
-
-
-def _demand_unpriced(windows: Iterable[BudgetWindow]) -> None:
-    for window in windows:
-        if not window.budget.allows_unpriced:
-            raise Exceeded(_notice(window), "The model's price is not known, so it has no budget.")
 
 
 def _warnings(windows: Iterable[BudgetWindow]) -> tuple[Notice, ...]:

@@ -68,13 +68,12 @@ def snapshot(price: Price) -> PriceSnapshot:
 
 
 def _says(call: ModelCall, line: Line) -> tuple[object, ...]:
-    price_id = None if line.amount_pico is None else call.price_id
-    is_estimate = call.usage_source != ModelCall.UsageSource.PROVIDER
-    return (*_content(line), price_id, is_estimate)
+    # Not where the rate is from: the next version of the list has most rates unchanged.
+    return (*_content(line), call.usage_source != ModelCall.UsageSource.PROVIDER)
 
 
 def _said_by(entries: Iterable[LedgerEntry]) -> set[tuple[object, ...]]:
-    return {(*_content(entry), entry.price_id, entry.is_estimate) for entry in entries}
+    return {(*_content(entry), entry.is_estimate) for entry in entries}
 
 
 def _known_pico(charged: Iterable[Line | LedgerEntry]) -> int:

@@ -5,6 +5,7 @@ folded and never added. Folded is what is kept with the call as evidence, with t
 stand elsewhere on the wire: `service_tier`, and `web_search_requests`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from costs.usage import Usage
 
 Raw = Mapping[str, Any]
+#: More than any request has; what is beyond is nonsense that no column holds.
+MOST_TOKENS = 10**12
 Flags = tuple[str, ...]
 
 
@@ -230,7 +233,20 @@ def _details(raw: Raw, *names: str) -> Raw:
 
 def _count(raw: Raw, name: str) -> int:
     value = raw.get(name)
-    return max(int(value), 0) if isinstance(value, int | float) else 0
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return 0
+    return min(max(int(value), 0), MOST_TOKENS)
+
+
+def storable(value: Any) -> Any:
+    """What a provider sent as every database takes it: without NUL and without infinity."""
+    if isinstance(value, Mapping):
+        return {storable(name): storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [storable(inner) for inner in value]
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 OPENAI = WireFormat(fold=fold_newest, split=from_openai)

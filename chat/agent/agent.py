@@ -76,7 +76,7 @@ async def answer(
         raise
     except Exception as error:
         failure = classify(error, has_output=True)
-        if failure is None:
+        if failure is None or failure is error:
             raise
         raise failure from error
 

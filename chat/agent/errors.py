@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from chat import database
+
 Code = Literal[
     "budget_exceeded",
+    "price_unknown",
     "rate_limited",
     "authentication",
     "refused",
@@ -22,6 +25,7 @@ Code = Literal[
 
 _MESSAGES: dict[Code, str] = {
     "budget_exceeded": "The budget for this is used up.",
+    "price_unknown": "The price of this model is not known, so no budget allows it.",
     "rate_limited": "The provider is taking no more requests at the moment. Try again shortly.",
     "authentication": "The provider did not accept the API key, or the key may not do this.",
     "refused": "The provider's content filter refused to answer this.",
@@ -104,6 +108,8 @@ def classify(error: BaseException, *, has_output: bool) -> AgentError | None:
     for cause in causes:
         if isinstance(cause, AgentError):
             return cause
+        if isinstance(cause, database.Unavailable):
+            return None
         code = _code_of(cause)
         if code == "unavailable" and has_output:
             code = "interrupted"

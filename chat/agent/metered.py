@@ -143,6 +143,8 @@ class Metered(BaseChatModel):
                 if failure is None:
                     raise
                 failure.has_output = call.has_output
+                if failure is error:
+                    raise
                 raise failure from error
             self._check_end(call)
 
@@ -183,6 +185,8 @@ class Metered(BaseChatModel):
             )
         except budgets.Exceeded as error:
             raise AgentError("budget_exceeded") from error
+        except budgets.PriceUnknown as error:
+            raise AgentError("price_unknown") from error
 
 
 def _text_sent(message: BaseMessage) -> str:

@@ -59,7 +59,9 @@ async def until_silent(
         task = asyncio.current_task()
         if not silence.is_broken or task is None:
             raise
-        task.uncancel()
+        if task.uncancel() > 0:
+            # Somebody else has cancelled it, too.
+            raise
         raise TimeoutError from None
     finally:
         silence.stop()

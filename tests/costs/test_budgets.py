@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from costs import budgets, ledger, posting, pricing
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
-from costs.budgets import Exceeded, Spender
+from costs.budgets import Exceeded, PriceUnknown, Spender
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.usage import Usage
@@ -148,10 +148,31 @@ def test_a_new_period_begins_with_nothing_spent_in_utc():
 
 def test_a_model_without_a_price_needs_a_budget_that_allows_it():
     made = budget(limit=30)
-    with pytest.raises(Exceeded, match="price is not known"):
+    with pytest.raises(PriceUnknown):
         hold(least=None, most=None)
     Budget.objects.filter(pk=made.pk).update(allows_unpriced=True)
-    assert hold(least=None, most=None) is None
+    call_id = uuid.uuid4()
+    assert hold(least=None, most=None, call_id=call_id) is None
+    # The provider may state what it charges.
+    charge(call_id=call_id, tokens=30)
+    budgets.settle(call_id)
+    with pytest.raises(Exceeded):
+        hold(least=None, most=None)
+
+
+def test_a_free_model_may_be_used_until_the_budget_is_overspent():
+    budget(limit=30)
+    call_id = uuid.uuid4()
+    assert hold(least=0, most=0, call_id=call_id) == 0
+    charge(call_id=uuid.uuid4(), tokens=30)
+    assert hold(least=0, most=0) == 0
+
+
+def test_a_hold_whose_answer_was_lost_is_asked_for_again():
+    budget(limit=30)
+    call_id = uuid.uuid4()
+    assert [hold(call_id=call_id, most=20) for _ in range(2)] == [20, 20]
+    assert standing() == (0, 20)
 
 
 def test_an_open_call_gets_more_as_long_as_there_is_something_left():
