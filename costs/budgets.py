@@ -29,6 +29,13 @@ from costs.models import LedgerEntry, ModelCall
 #: A hold that is older than this without an open call is left over from a process that died.
 LEFT_OVER_AFTER = timedelta(minutes=1)
 Scope = Budget.Scope
+_WHOSE: dict[str, str] = {
+    Scope.EVERYTHING: "The whole budget",
+    Scope.USER: "Your budget",
+    Scope.API_KEY: "The API key's budget",
+    Scope.SESSION: "This conversation's budget",
+    Scope.MODEL: "The model's budget",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,8 @@ class Exceeded(Exception):
     """A budget has no room for the call."""
 
     def __init__(self, notice: Notice) -> None:
-        super().__init__(f"the {notice.scope} budget of the {notice.period} is used up")
+        time = "today" if notice.period == Budget.Period.DAY else "this month"
+        super().__init__(f"{_WHOSE[notice.scope]} for {time} has no room for this.")
         self.notice = notice
 
 
@@ -101,8 +109,10 @@ def hold(
     budgets = _budgets_of(spender)
     if not budgets:
         return Allowance(pico=None)
+    # Made in any case, so that an operator finds where to grant more.
+    pks = [_window(budget, spender, at).pk for budget in budgets]
     with transaction.atomic():
-        windows = _locked(_window(budget, spender, at).pk for budget in budgets)
+        windows = _locked(pks)
         if held := BudgetHold.objects.filter(call_id=call_id).first():
             # The answer to the first try was lost.
             pico = None if most_pico is None else held.pico

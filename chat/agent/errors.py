@@ -24,7 +24,7 @@ Code = Literal[
 ]
 
 _MESSAGES: dict[Code, str] = {
-    "budget_exceeded": "The budget for this is used up.",
+    "budget_exceeded": "The budget has no room for this.",
     "price_unknown": "The price of this model is not known, so no budget allows it.",
     "rate_limited": "The provider is taking no more requests at the moment. Try again shortly.",
     "authentication": "The provider did not accept the API key, or the key may not do this.",
@@ -89,8 +89,10 @@ LONGEST_WAIT_S = 60.0
 class AgentError(Exception):
     """The agent could not answer; `str()` is a sentence for the user."""
 
-    def __init__(self, code: Code, *, retry_after_s: float | None = None) -> None:
-        super().__init__(_MESSAGES[code])
+    def __init__(
+        self, code: Code, message: str | None = None, *, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message or _MESSAGES[code])
         self.code: Code = code
         #: How long the provider asked to wait before trying again.
         self.retry_after_s = retry_after_s

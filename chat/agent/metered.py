@@ -136,7 +136,7 @@ class Metered(BaseChatModel):
                 raise
             except budgets.Exceeded as error:
                 call.close(Status.CANCELLED, error_code="budget_exceeded")
-                raise AgentError("budget_exceeded") from error
+                raise AgentError("budget_exceeded", str(error)) from error
             except Exception as error:
                 failure = classify(error, has_output=call.has_output)
                 call.close(Status.FAILED, error_code=failure.code if failure else "internal")
@@ -184,7 +184,7 @@ class Metered(BaseChatModel):
                 target=self._target,
             )
         except budgets.Exceeded as error:
-            raise AgentError("budget_exceeded") from error
+            raise AgentError("budget_exceeded", str(error)) from error
         except budgets.PriceUnknown as error:
             raise AgentError("price_unknown") from error
 

@@ -17,6 +17,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 #: A child that lived for so long was well: it starts again at once.
 STEADY_S = 10.0
+#: What is left of the time to end for those that the others needed.
+SERVICES_WITHIN_S = 1.0
 LONGEST_LINE = 64 * 1024
 PR_SET_PDEATHSIG = 1
 
@@ -31,6 +33,8 @@ class Child:
     program: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     sockets: Sequence[int] = ()
+    #: Whether the others need it for as long as they live.
+    is_service: bool = False
     process: asyncio.subprocess.Process | None = None
 
 
@@ -49,17 +53,24 @@ class Supervisor:
         self._keepers.append(asyncio.get_running_loop().create_task(self._keep(child)))
 
     async def stop(self, *, grace_s: float) -> None:
-        """End the children, the last started first; kills what is left after `grace_s`."""
+        """End the children, what the others need last; kills what is left after `grace_s`."""
         self._is_stopping = True
-        if not self._keepers:
-            return
-        for child in reversed(self._children):
+        await self._stop(grace_s - SERVICES_WITHIN_S, services=False)
+        await self._stop(SERVICES_WITHIN_S, services=True)
+
+    async def _stop(self, grace_s: float, *, services: bool) -> None:
+        ending = {
+            keeper: child
+            for child, keeper in zip(self._children, self._keepers, strict=True)
+            if child.is_service == services
+        }
+        for child in ending.values():
             _signal(child, signal.SIGTERM)
-        _, unfinished = await asyncio.wait(self._keepers, timeout=grace_s)
-        if unfinished:
-            for child in self._children:
-                _signal(child, signal.SIGKILL)
-            await asyncio.wait(unfinished)
+        if ending:
+            _, unfinished = await asyncio.wait(ending, timeout=grace_s)
+            for keeper in unfinished:
+                _signal(ending[keeper], signal.SIGKILL)
+            await asyncio.gather(*ending)
 
     async def _keep(self, child: Child) -> None:
         pause_s = 0.0

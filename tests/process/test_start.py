@@ -125,10 +125,15 @@ def test_history_and_costs_survive_a_restart(
     assert client.get(f"/api/sessions/{session_id}/costs") == costs
     echo = client.ask("two [[fake echo=1]]", session_id=session_id)
     assert said in client.answer_of(echo)
+    with client.socket(session_id) as socket:
+        socket.ask("three [[fake tokens=2000 gap_ms=20]]")
+        socket.read_until("text.delta")
+        children = product.processes()
+        assert product.stop(signal.SIGINT) == 0
     client.close()
-    children = product.processes()
-    assert product.stop(signal.SIGINT) == 0
     check_all_gone(children, within_s=0.5)
+    # What the others need, they have to their end.
+    assert "Traceback" not in product.output
 
 
 def test_an_end_while_starting_leaves_nothing(make_product: Maker) -> None:

@@ -81,7 +81,7 @@ class Command(BaseCommand):
         if local.is_installed() and not self.env.local_model_url:
             port = _free_port()
             environment["LOCAL_MODEL_URL"] = f"http://127.0.0.1:{port}"
-            supervisor.start(_python("model", "chat.local_model", str(port)))
+            supervisor.start(_python("model", "chat.local_model", str(port), is_service=True))
         for number in range(1, self.env.worker_processes + 1):
             supervisor.start(_worker(number, self.env.worker_concurrency, environment))
         for number in range(1, self.env.web_processes + 1):
@@ -200,7 +200,10 @@ def _redis(data_dir: Path, path: Path) -> Child:
     }
     arguments = [word for option in options.items() for word in option]
     return Child(
-        name="valkey", command=[str(get_binary_path()), *arguments], program="valkey-server"
+        name="valkey",
+        command=[str(get_binary_path()), *arguments],
+        program="valkey-server",
+        is_service=True,
     )
 
 
