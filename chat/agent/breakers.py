@@ -31,7 +31,12 @@ def _is_no_outage(error: BaseException) -> bool:
     return not (isinstance(error, AgentError) and error.code in _OUTAGES)
 
 
-_factory = AsyncCircuitBreakerFactory(exclude=[(BaseException, _is_no_outage)])
+def new_factory() -> AsyncCircuitBreakerFactory:
+    """Make breakers that know of no outage."""
+    return AsyncCircuitBreakerFactory(exclude=[(BaseException, _is_no_outage)])
+
+
+_factory = new_factory()
 
 
 @asynccontextmanager

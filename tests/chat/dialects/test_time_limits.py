@@ -32,7 +32,7 @@ async def last_frame_of_socket():
 async def test_F53_a_run_that_takes_too_long_ends_with_the_error_of_its_dialect(
     ringing, mine, monkeypatch
 ):
-    monkeypatch.setattr(settings.ENV, "stream_timeout_s", 1)
+    monkeypatch.setattr(settings.ENV, "stream_timeout_s", 3)
     native = await runs.start(mine, SendMessage(text=LONG), model="scripted:demo")
     ossa, agentcore, theo, socket, (status, invoked) = await asyncio.gather(
         last_of("/chat/stream", message=LONG, session_id="a"),
