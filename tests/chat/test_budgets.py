@@ -1,12 +1,20 @@
 """Runs under budgets: what they may cost, and what becomes of them when that is used up."""
 
+import uuid
+from datetime import timedelta
+
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.utils import timezone
 
-from chat import runs, sessions
+from chat import leases, runs, sessions
+from chat.agent import catalog
 from chat.models import Run
+from costs import budgets, ledger
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
-from costs.models import LedgerEntry
+from costs.models import LedgerEntry, ModelCall
+from costs.usage import Usage
 from tests import driving, invariants
 
 #: The scripted provider's price: a token of output costs four of input.
@@ -82,3 +90,45 @@ def test_a_budget_of_each_session_is_not_used_by_another(worker, session, alice,
     failed = Run.objects.filter(status="failed").values_list("session", flat=True)
     assert set(failed) == {other.pk, session.pk}
     assert driving.text_of(other)
+
+
+def one_and_a_half_answers():
+    """The most that an answer may cost, once and a half: two of them do not fit in."""
+    return settings.ENV.llm_max_tokens * 6 * 10**6
+
+
+def test_a_request_that_has_ended_leaves_its_money_to_the_next_one(worker, session, cost_of_long):
+    budget(cost_of_long + one_and_a_half_answers())
+    tool = '[[tool=calculator args={"expression":"6*7"} tokens=5 delay_ms=0]]'
+    run_id = driving.send(session, tool).run_id
+    worker.execute(run_id)
+    assert ModelCall.objects.filter(run_id=run_id).count() == 2
+    assert Run.objects.get(pk=run_id).status == "finished"
+
+
+def test_what_a_dead_attempt_has_set_aside_is_there_for_the_next(worker, session, cost_of_long):
+    budget(cost_of_long + one_and_a_half_answers())
+    run_id = driving.send(session, "[[tokens=5 delay_ms=0]]").run_id
+    claim = leases.claim(run_id, worker="dead")
+    payer = ledger.Payer(
+        run_id=run_id, attempt=1, session_key=claim.ledger_key, owner_key=claim.owner_key
+    )
+    call_id, now = uuid.uuid4(), timezone.now()
+    spender = budgets.Spender(
+        owner_key=payer.owner_key, session_key=payer.session_key, model=claim.model
+    )
+    held = settings.ENV.llm_max_tokens * 4 * 10**6
+    budgets.hold(call_id=call_id, spender=spender, at=now, least_pico=1, most_pico=held)
+    ledger.open_call(
+        call_id=call_id,
+        payer=payer,
+        provider="scripted",
+        model="demo",
+        price=catalog.price_of(claim.model, at=now),
+        prompt=Usage(input=10),
+        started_at=now,
+    )
+    Run.objects.filter(pk=run_id).update(lease_expires_at=now - timedelta(seconds=1))
+    worker.execute(run_id)
+    assert Run.objects.get(pk=run_id).status == "finished"
+    assert not BudgetHold.objects.exists()
