@@ -15,7 +15,7 @@ SLOW = "[[fake tokens=80 gap_ms=25]]"
 ENDLESS = "[[fake tokens=2000 gap_ms=25]]"
 
 
-def test_the_first_message_streams_and_finishes(chat: ChatPage, provider: FakeProvider) -> None:
+def test_F72_the_first_message_streams_and_finishes(chat: ChatPage, provider: FakeProvider) -> None:
     expect(chat.page.get_by_test_id("empty-state")).to_be_visible()
     chat.say(f"How are you? {SLOW}")
     answer = chat.wait_until_streaming()

@@ -24,6 +24,24 @@ def cost(model, by_class, **more):
 
 
 @pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("openai:gpt-4", "0.09"),
+        ("openai:gpt-4-turbo", "0.04"),
+        ("openai:gpt-4-turbo-preview", "0.04"),
+        ("openai:gpt-3.5-turbo", "0.002"),
+        ("anthropic:claude-3-haiku-20240307", "0.0015"),
+    ],
+)
+def test_F07_a_name_that_begins_like_another_has_its_own_price(model, usd):
+    assert cost(model, {"input": 1000, "output": 1000}) == usd
+
+
+def test_F07_a_model_that_nobody_lists_has_no_price():
+    assert pricing.list_price(provider="openai", model="gpt-4-unheard-of", at=NOW) is None
+
+
+@pytest.mark.parametrize(
     ("model", "tier", "by_class", "usd"),
     [
         # 36 x 0.15 + 64 x 0.075 + 10 x 0.60, each / 1e6

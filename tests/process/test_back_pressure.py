@@ -92,7 +92,7 @@ def request(way: str, session_id: str) -> bytes:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_C1f_a_client_that_stops_reading_is_dropped(
+def test_F18_C1f_a_client_that_stops_reading_is_dropped(
     product: Product, client: Client, session_id: str, watch: watching.Watch, way: str
 ) -> None:
     with raw.connected(product.port, receive_bytes=raw.RECEIVE_BYTES) as stalled:

@@ -57,7 +57,7 @@ def test_a_fault_before_the_first_token_is_tried_again(
         ("stall@0", "timeout", 2),
     ],
 )
-def test_a_lasting_fault_fails_the_run(
+def test_F87_a_lasting_fault_fails_the_run(
     client: Client, provider: FakeProvider, fault: str, code: str, requests: int
 ) -> None:
     before = len(provider.requests)

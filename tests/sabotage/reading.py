@@ -98,7 +98,7 @@ MUTATIONS = (
         old="            if self._is_stalled():\n                return False\n",
         new="",
         tests=(
-            "tests/process/test_back_pressure.py::test_C1f_a_client_that_stops_reading_is_dropped",
+            "tests/process/test_back_pressure.py::test_F18_C1f_a_client_that_stops_reading_is_dropped",
         ),
     ),
     Mutation(

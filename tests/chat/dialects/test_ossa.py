@@ -263,6 +263,15 @@ async def test_F20_costs_are_summed_and_begin_anew_when_asked(ringing):
     await database.read(invariants.check_session, session)
 
 
+async def test_F21_each_session_has_costs_of_its_own(ringing):
+    for session_id, text in (("a", "[[tokens=3 delay_ms=0]]"), ("b", "[[tokens=5 delay_ms=0]]")):
+        await call("/chat", body={"message": text, "session_id": session_id})
+    _, everything = await call("/cost-summary")
+    parts = [(await call("/cost-summary", session_id=name))[1] for name in "ab"]
+    assert [part["completion_tokens"] for part in parts] == [3, 5]
+    assert everything["total_tokens"] == sum(part["total_tokens"] for part in parts)
+
+
 async def test_F20_calls_without_a_price_are_said_to_be_missing(transactional_db):
     payer = replace(calls.payer(), owner_key=EVERYBODY.owner_key)
     await database.write(calls.made, payer, Usage(input=1, output=2))

@@ -225,7 +225,7 @@ async def test_F83_an_answer_that_breaks_off_says_so(ringing):
     assert "".join(texts[:-1]) == "w0 w1 \n[Error: Stream interrupted]"
 
 
-async def test_sockets_of_many_sessions_hear_only_their_own(ringing):
+async def test_F68_sockets_of_many_sessions_hear_only_their_own(ringing):
     async def converse(number):
         async with Socket(f"/ws?session_id=s{number}") as socket:
             await socket.say(message=f'[[text="mine {number}" delay_ms=10]]')
