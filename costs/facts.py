@@ -13,7 +13,9 @@ from django.db import connection, transaction
 from django.db.models import (
     Case,
     Count,
+    DateField,
     Exists,
+    Expression,
     F,
     OuterRef,
     Q,
@@ -65,8 +67,8 @@ def live(
     if not within:
         return []
     owned = Q() if owner_key is None else Q(owner_key=owner_key)
-    calls = _calls(dimensions, owned & _in("started_at", within))
-    entries = _entries(dimensions, owned & _in("call_started_at", within))
+    calls = _calls(dimensions, owned, within)
+    entries = _entries(dimensions, owned, within)
     return [part(calls, MEASURES[:2]), part(entries, MEASURES[2:])]
 
 
@@ -120,15 +122,24 @@ def _in(field: str, spans: Iterable[Span]) -> Q:
     return found
 
 
-def _calls(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
+def _day(field: str, spans: Sequence[Span]) -> Expression:
+    """The day of a row; that of a single day is known, and SQLite slow to work it out."""
+    (begin, end), *others = spans
+    if not others and end - begin == timedelta(days=1):
+        return Value(begin, DateField())
+    return TruncDate(field, tzinfo=UTC)
+
+
+def _calls(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> QuerySet[Any, Any]:
     unpriced = LedgerEntry.objects.filter(
         call_id=OuterRef("pk"), kind=LedgerEntry.Kind.UNPRICED, reversed_by__isnull=True
     )
     columns = {
-        "day": TruncDate("started_at", tzinfo=UTC),
+        "day": _day("started_at", spans),
         "model": F("requested_model"),
         "outcome": _outcome(""),
     }
+    where = owned & _in("started_at", spans)
     found = ModelCall.objects.filter(where).annotate(is_unpriced=Exists(unpriced))
     summed: QuerySet[Any, Any] = _grouped(found, columns, dimensions).annotate(
         calls=Count("pk"), unpriced_calls=Count("pk", filter=Q(is_unpriced=True))
@@ -136,9 +147,9 @@ def _calls(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
     return summed
 
 
-def _entries(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
+def _entries(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> QuerySet[Any, Any]:
     columns = {
-        "day": TruncDate("call_started_at", tzinfo=UTC),
+        "day": _day("call_started_at", spans),
         "provider": F("call__provider"),
         "model": F("call__requested_model"),
         "outcome": _outcome("call__"),
@@ -148,6 +159,7 @@ def _entries(dimensions: Sequence[str], where: Q) -> QuerySet[Any, Any]:
         Q(token_class__in=COMPLETION_CLASSES),
     )
     estimates = Q(is_estimate=True)
+    where = owned & _in("call_started_at", spans)
     found = _grouped(LedgerEntry.objects.filter(where), columns, dimensions)
     summed: QuerySet[Any, Any] = found.annotate(
         prompt_tokens=Sum("quantity", filter=of_prompt),
