@@ -83,7 +83,9 @@ class Execution:
         except (StorageUnavailable, *database.Unavailable):
             await self._fail_unstored()
         except AgentError as error:
-            logger.warning("Run %s failed: %r", self.claim.place.run_id, error.__cause__ or error)
+            # Only what kind of error it was: a provider may repeat the key in its words.
+            cause = type(error.__cause__ or error).__name__
+            logger.warning("Run %s failed: %s (%s)", self.claim.place.run_id, error.code, cause)
             await self._end(_failed(error.code, str(error)), stop_reason="failed")
         except Exception:
             logger.exception("Run %s failed", self.claim.place.run_id)

@@ -1,5 +1,8 @@
 """What happens to the provider beyond what tests/process/test_faults.py has it do."""
 
+import time
+
+from chat.agent import breakers
 from tests.chaos.rows import FINE, Row, Size
 from tests.chaos.scene import Outcome, Scene
 from tests.chaos.talks import Load
@@ -15,7 +18,7 @@ def accept(scene: Scene) -> None:
 
 def refused(scene: Scene, size: Size) -> Outcome:
     """Answers break in the middle; messages sent meanwhile find nobody and are tried again."""
-    return scene.under(
+    outcome = scene.under(
         size.lasting(),
         refuse,
         heal=accept,
@@ -23,6 +26,9 @@ def refused(scene: Scene, size: Size) -> Outcome:
         t_max_s=15,
         meanwhile=Load(streams=4, tokens=10, restless=0, stopping=0),
     )
+    # The workers leave the provider alone for a while, which is not for the next row to see.
+    time.sleep(breakers.PAUSE_S)
+    return outcome
 
 
 def endless(scene: Scene, size: Size) -> Outcome:
