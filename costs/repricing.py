@@ -99,9 +99,9 @@ def _correct(call_id: uuid.UUID, tariff: Tariff, includes_priced: bool) -> Corre
     wanted = posting.lines_of(call)
     if _unpriced(wanted) >= _unpriced(before) and not includes_priced:
         return None
-    call.save(update_fields=["price"])
     if not posting.correct(call):
         return None
+    call.save(update_fields=["price"])
     return Correction(
         call_id=call.pk,
         started_at=call.started_at,

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -96,6 +97,14 @@ def test_what_is_priced_wrongly_is_only_corrected_when_that_is_asked_for(payer):
         assert repriced(price, includes_priced=True) == []
         assert ledger.total_of_run(payer.run_id).amount == amount
     assert LedgerEntry.objects.filter(call_id=call_id).count() == 7
+    assert list(audit.violations()) == []
+
+
+def test_a_newer_list_with_the_same_rate_corrects_nothing(payer):
+    calls.made(payer, Usage(input=10))
+    newer = replace(PRICE, source="a newer list")
+    assert repriced(newer, includes_priced=True) == []
+    assert written() == [("charge", "input", 10, 10_000_000)]
     assert list(audit.violations()) == []
 
 
