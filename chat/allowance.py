@@ -24,7 +24,8 @@ class Allowance:
     buffer: RunBuffer
     #: Whole pico-USD; None is anything, as without a budget.
     pico: int | None = None
-    _is_held: bool = False
+    #: Whether budgets wait to be told what the call did cost.
+    is_held: bool = False
 
     async def ask(
         self,
@@ -54,7 +55,7 @@ class Allowance:
         except Exceeded as error:
             self._tell_exceeded(error.notice)
             raise
-        self.pico, self._is_held = granted.pico, granted.is_held
+        self.pico, self.is_held = granted.pico, granted.is_held
         for notice in granted.warnings:
             self.buffer.add(
                 events.BudgetWarning(
@@ -77,11 +78,10 @@ class Allowance:
 
     async def settle(self) -> None:
         """Settle the call, whose entries must be committed; else the workers do so in a while."""
-        if self._is_held:
-            try:
-                await database.write(budgets.settle, self.call_id)
-            except database.Unavailable as error:
-                logger.warning("Call %s is settled later: %s", self.call_id, error)
+        try:
+            await database.write(budgets.settle, self.call_id)
+        except database.Unavailable as error:
+            logger.warning("Call %s is settled later: %s", self.call_id, error)
 
     def _tell_exceeded(self, notice: Notice) -> None:
         self.buffer.add(events.BudgetExceeded(scope=notice.scope, period=notice.period))

@@ -53,8 +53,9 @@ class Meter:
             on_end=self._ended.append,
             tally=Tally(prompt_tokens=tokens.estimate(prompt) + messages * tokens.MESSAGE_OVERHEAD),
         )
-        if self._ended:
-            self.tell_ended()
+        self.tell_ended()
+        if self._unsettled:
+            # What the last call has set aside is there for this one.
             await self.buffer.flush()
             await self.settle()
         await call.ask_budgets(most_tokens=most_tokens)
@@ -115,7 +116,8 @@ class Meter:
             self._is_estimated |= call.event.is_estimated
             self._unpriced_calls += not call.is_priced
             self.finish_reason = call.finish_reason
-            self._unsettled.append(call.allowance)
+            if call.allowance.is_held:
+                self._unsettled.append(call.allowance)
             self.buffer.add(call.event, call.write)
             self.buffer.add(self.total())
 
