@@ -51,6 +51,7 @@ class SessionConsumer(Socket):
             batch_s=reading.batch_s(self.asked_for("batch_ms")),
         )
         self.session = begun.session
+        self._sends_artifacts = self.asked_for("binary") in YES
         self.spawn(self._follow(begun))
         self.spawn(self._carry_out_all())
 
@@ -96,7 +97,7 @@ class SessionConsumer(Socket):
     async def _tell(self, envelopes: Sequence[Envelope], *, in_batches: bool) -> None:
         for frame in native.frames(envelopes, in_batches=in_batches):
             await self.send(frame)
-        if self.asked_for("binary") in YES:
+        if self._sends_artifacts:
             await self._send_artifacts(envelopes)
 
     async def _send_artifacts(self, envelopes: Sequence[Envelope]) -> None:
