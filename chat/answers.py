@@ -24,7 +24,7 @@ from chat.schemas import (
 from costs import comparison, ledger, money
 from costs.comparison import Alternative, Used
 from costs.models import ModelCall
-from costs.usage import FEE_CLASSES, TOKEN_CLASSES
+from costs.usage import CLASSES
 
 
 def run(found: Run) -> RunOut:
@@ -186,7 +186,7 @@ def _call(call: ModelCall) -> CallOut:
 def _sum(usages: list[UsageOut]) -> UsageOut:
     by_class = {
         name: count
-        for name in TOKEN_CLASSES + FEE_CLASSES
+        for name in CLASSES
         if (count := sum(usage.by_class.get(name, 0) for usage in usages))
     }
     return UsageOut(

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from costs.models import DailyCost, PriceSnapshot
-from costs.rates import CLASSES
+from costs.usage import CLASSES
 
 MOST_ROWS = 10_000
 

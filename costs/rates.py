@@ -7,21 +7,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from costs import money
+from costs.usage import CLASSES, FEE_CLASSES
 
-#: Tokens are priced for a million, these for a thousand.
-PER_THOUSAND = ("web_search",)
-CLASSES = (
-    "input",
-    "input_audio",
-    "cache_read",
-    "cache_read_audio",
-    "cache_write_5m",
-    "cache_write_1h",
-    "output",
-    "reasoning",
-    "output_audio",
-    *PER_THOUSAND,
-)
 DECIMAL_PLACES = 12
 
 #: `(more than this many prompt tokens, pico-dollars per million)` in rising order.
@@ -29,11 +16,11 @@ Steps = tuple[tuple[int, int], ...]
 
 
 def pico(token_class: str, usd: Decimal) -> int:
-    """Turn USD per million, or per thousand searches, into pico-dollars per million.
+    """Turn USD per million tokens, or per thousand of a fee, into pico-dollars per million.
 
     Raises ValueError for what is no price.
     """
-    return money.pico(usd * 1000 if token_class in PER_THOUSAND else usd)
+    return money.pico(usd * 1000 if token_class in FEE_CLASSES else usd)
 
 
 def read(written: Mapping[str, Any]) -> dict[str, Steps]:

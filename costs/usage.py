@@ -14,6 +14,7 @@ COMPLETION_CLASSES = ("output", "reasoning", "output_audio")
 TOKEN_CLASSES = PROMPT_CLASSES + COMPLETION_CLASSES
 #: What is billed by the piece beside the tokens; a quantity of these is a number of requests.
 FEE_CLASSES = ("web_search",)
+CLASSES = TOKEN_CLASSES + FEE_CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,5 +51,4 @@ class Usage:
         return {f.name: n for f in fields(self) if (n := getattr(self, f.name))}
 
     def __add__(self, other: "Usage") -> "Usage":
-        names = TOKEN_CLASSES + FEE_CLASSES
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in CLASSES})
