@@ -70,7 +70,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class Grant:
     """What a call may cost in whole pico-USD, None for anything; and what to warn of."""
 
     pico: int | None
@@ -99,7 +99,7 @@ def hold(
     at: datetime,
     least_pico: int | None,
     most_pico: int | None,
-) -> Allowance:
+) -> Grant:
     """Set aside what a call may cost, in all budgets that it falls under.
 
     It gets between `least_pico`, below which it is not worth sending, and `most_pico`. Both are
@@ -108,7 +108,7 @@ def hold(
     """
     budgets = _budgets_of(spender)
     if not budgets:
-        return Allowance(pico=None)
+        return Grant(pico=None)
     # Made in any case, so that an operator finds where to grant more.
     pks = [_window(budget, spender, at).pk for budget in budgets]
     with transaction.atomic():
@@ -116,7 +116,7 @@ def hold(
         if held := BudgetHold.objects.filter(call_id=call_id).first():
             # The answer to the first try was lost.
             pico = None if most_pico is None else held.pico
-            return Allowance(pico=pico, is_held=True, warnings=_warnings(windows))
+            return Grant(pico=pico, is_held=True, warnings=_warnings(windows))
         tightest = min(windows, key=lambda window: window.left_pico)
         if least_pico is None or most_pico is None:
             if not all(window.budget.allows_unpriced for window in windows):
@@ -125,12 +125,12 @@ def hold(
                 raise Exceeded(_notice(tightest))
             # Nothing is known to set aside; what it is charged in the end counts all the same.
             _set_aside(call_id, windows, 0)
-            return Allowance(pico=None, is_held=True, warnings=_warnings(windows))
+            return Grant(pico=None, is_held=True, warnings=_warnings(windows))
         granted = min(most_pico, tightest.left_pico)
         if granted < least_pico:
             raise Exceeded(_notice(tightest))
         _set_aside(call_id, windows, granted)
-        return Allowance(pico=granted, is_held=True, warnings=_warnings(windows))
+        return Grant(pico=granted, is_held=True, warnings=_warnings(windows))
 
 
 @transaction.atomic

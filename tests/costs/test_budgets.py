@@ -30,14 +30,14 @@ def budget(scope="user", *, limit=100, key="", period="day", **more):
 
 def hold(spender=ALICE, *, least=1, most=40, call_id=None, at=None):
     """Hold tokens of input; gives how many were granted."""
-    allowance = budgets.hold(
+    grant = budgets.hold(
         call_id=call_id or uuid.uuid4(),
         spender=spender,
         at=at or timezone.now(),
         least_pico=None if least is None else least * TOKEN,
         most_pico=None if most is None else most * TOKEN,
     )
-    return None if allowance.pico is None else allowance.pico // TOKEN
+    return None if grant.pico is None else grant.pico // TOKEN
 
 
 def charge(spender=ALICE, *, tokens, call_id=None, at=None):
@@ -200,10 +200,10 @@ def test_from_the_soft_limit_on_each_call_is_told():
     hold(call_id=call_id, most=85)
     charge(call_id=call_id, tokens=85)
     budgets.settle(call_id)
-    allowance = budgets.hold(
+    grant = budgets.hold(
         call_id=uuid.uuid4(), spender=ALICE, at=timezone.now(), least_pico=1, most_pico=2
     )
-    assert [notice.percent for notice in allowance.warnings] == [85]
+    assert [notice.percent for notice in grant.warnings] == [85]
 
 
 def test_a_later_correction_is_counted_where_the_call_was():
