@@ -1,5 +1,7 @@
 """How often a caller may ask, over REST and sockets, over instances, and without Redis."""
 
+import uuid
+
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
@@ -20,7 +22,7 @@ THREE = "[[tokens=3 delay_ms=0]]"
 def limited(settings, redis, transactional_db, monkeypatch):
     """Three requests a minute, counted anew."""
     monkeypatch.setattr(settings.ENV, "rate_limit_per_minute", 3)
-    monkeypatch.setattr(rate_limit, "PREFIX", f"test-{id(monkeypatch)}")
+    monkeypatch.setattr(rate_limit, "PREFIX", f"test-{uuid.uuid4()}")
     rate_limit._counter.cache_clear()
     yield redis
     rate_limit._counter.cache_clear()
