@@ -39,7 +39,7 @@ _MESSAGES: dict[Code, str] = {
     "step_limit": "The agent did not come to an end within its limit of steps.",
     "unknown_model": "This model is not available here.",
 }
-_RETRYABLE: frozenset[Code] = frozenset({"rate_limited", "unavailable", "timeout", "interrupted"})
+_PASSING: frozenset[Code] = frozenset({"rate_limited", "unavailable", "timeout", "interrupted"})
 _BY_STATUS: dict[int, Code] = {
     401: "authentication",
     403: "authentication",
@@ -100,8 +100,14 @@ class AgentError(Exception):
         self.has_output = False
 
     @property
+    def is_passing(self) -> bool:
+        """Whether it may go well later, or with another provider, and nothing has been said yet."""
+        return self.code in _PASSING and not self.has_output
+
+    @property
     def is_retryable(self) -> bool:
-        return self.code in _RETRYABLE and not self.has_output
+        """Whether to ask the same provider again at once."""
+        return self.is_passing
 
 
 def classify(error: BaseException, *, has_output: bool) -> AgentError | None:

@@ -12,7 +12,6 @@ from chat.agent.errors import AgentError
 from chat.call_meter import Target
 from chat.metering import Meter
 
-_OUTAGES = ("rate_limited", "unavailable", "timeout", "interrupted")
 Handler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 
 
@@ -27,7 +26,7 @@ def middleware(models: Sequence[str], meter: Meter, options: Mapping[str, float]
                 return await handler(request)
             except AgentError as failure:
                 model = next(left, None)
-                if failure.has_output or failure.code not in _OUTAGES or model is None:
+                if not failure.is_passing or model is None:
                     raise
                 request = await _asking(request, model, meter, options)
 
