@@ -10,7 +10,7 @@ from django.db import connection
 from chat import database
 from chat.models import ChatSession
 from costs import latency, reports, spreadsheets
-from costs.reports import Line, Query
+from costs.reports import Query
 
 
 def as_json(asked: Query) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def as_json(asked: Query) -> dict[str, Any]:
         "to": asked.last,
         "group_by": asked.groups,
         "currency": "USD",
-        "items": [{**named(line.keys), **_sums(line)} for line in report.lines],
+        "items": [{**named(line.keys), **line.sums} for line in report.lines],
         "groups": report.groups,
-        "total": _sums(report.total),
+        "total": report.total.sums,
         "latency": [asdict(found) for found in latency.read(asked)],
     }
 
@@ -51,16 +51,3 @@ def named(keys: Mapping[str, str]) -> dict[str, str]:
         return dict(keys)
     key = keys["session"]
     return {"user": key.partition("/")[0], **keys, "session": ChatSession.id_in_ledger_key(key)}
-
-
-def _sums(line: Line) -> dict[str, Any]:
-    return {
-        "cost": line.amount,
-        "estimated_cost": line.estimated,
-        "wasted_cost": line.wasted,
-        "calls": line.calls,
-        "unpriced_calls": line.unpriced_calls,
-        "prompt_tokens": line.prompt_tokens,
-        "cached_tokens": line.cached_tokens,
-        "completion_tokens": line.completion_tokens,
-    }

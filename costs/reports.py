@@ -97,6 +97,20 @@ class Line:
     def estimated(self) -> str:
         return money.plain(self.estimated_pico)
 
+    @property
+    def sums(self) -> dict[str, str | int | None]:
+        """What programs are told of the group; amounts are plain decimals in USD."""
+        return {
+            "cost": self.amount,
+            "estimated_cost": self.estimated,
+            "wasted_cost": self.wasted,
+            "calls": self.calls,
+            "unpriced_calls": self.unpriced_calls,
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+        }
+
     def share(self, part: int, whole: int | None) -> str:
         return f"{100 * part / whole:.1f} %" if whole else ""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from costs import reports
-from costs.reports import Line, Query
+from costs.reports import Query
 
 #: What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -36,23 +36,11 @@ def write(asked: Query, to: Writable, *, named: Named = dict) -> None:
     writer = csv.writer(to)
     writer.writerow([*named(dict.fromkeys(asked.groups, "")), *COLUMNS])
     for line in reports.lines(asked):
-        writer.writerow([*map(_text, named(line.keys).values()), *_numbers(line)])
+        told = {**line.sums, "currency": "USD"}
+        names = map(_text, named(line.keys).values())
+        writer.writerow([*names, *(told[column] for column in COLUMNS)])
 
 
 def _text(cell: str) -> str:
     cell = cell.replace("\0", "")
     return f"'{cell}" if cell.startswith(FORMULA_MARKS) else cell
-
-
-def _numbers(line: Line) -> list[object]:
-    return [
-        line.amount,
-        "USD",
-        line.estimated,
-        line.wasted,
-        line.calls,
-        line.unpriced_calls,
-        line.prompt_tokens,
-        line.cached_tokens,
-        line.completion_tokens,
-    ]
