@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costs import lines, money, pricing, rates
-from costs.usage import Usage
+from costs.usage import CLASSES, Usage
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -167,9 +167,9 @@ def test_what_a_provider_says_it_charges_is_taken_exactly(raw, pico):
     assert pricing.stated_pico(raw) == pico
 
 
-QUANTITIES = st.dictionaries(st.sampled_from(rates.CLASSES), st.integers(0, 10**9), min_size=1)
+QUANTITIES = st.dictionaries(st.sampled_from(CLASSES), st.integers(0, 10**9), min_size=1)
 RATES = st.decimals(0, 1000, places=12).map(str)
-PRICES = st.fixed_dictionaries(dict.fromkeys(rates.CLASSES, RATES))
+PRICES = st.fixed_dictionaries(dict.fromkeys(CLASSES, RATES))
 
 
 def made(written):
