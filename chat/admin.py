@@ -12,12 +12,14 @@ from django.utils.safestring import SafeString
 
 from chat import answers, cost_page, parts  # noqa: F401 - registers the report
 from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
-from costs import ledger
-from costs.admin_base import ReadOnlyAdmin
+from costs import charges, ledger
+from costs.admin_base import ReadOnlyAdmin, table_of
 
 admin.site.site_header = "Chatledger"
 admin.site.site_title = "Chatledger"
 admin.site.index_title = "Conversations and costs"
+# Lists of calls and entries are wide.
+admin.site.enable_nav_sidebar = False
 EXCERPT_CHARACTERS = 120
 
 
@@ -33,15 +35,18 @@ def _excerpt(message: Message) -> str:
 
 @admin.register(ChatSession)
 class ChatSessionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "session_id", "owner_key", "model", "cost", "updated_at")
+    list_display = ("__str__", "cost", "model", "owner_key", "updated_at", "session_id")
     list_filter = ("model",)
     search_fields = ("=session_id", "=owner_key", "title")
     ordering = ("-updated_at", "-id")
-    readonly_fields = ("runs", "messages", "events", "cost")
+    readonly_fields = ("runs", "messages", "events", "cost", "charges")
 
     @admin.display(description="cost in USD")
     def cost(self, session: ChatSession) -> str:
         return ledger.total_of_session(session.ledger_key).amount or "–"
+
+    def charges(self, session: ChatSession) -> SafeString:
+        return table_of(charges.of_session(session.ledger_key))
 
     def runs(self, session: ChatSession) -> SafeString:
         return _link("admin:chat_run_changelist", "Runs", session__id__exact=str(session.pk))
@@ -59,12 +64,12 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("id", "session", "status", "model", "cost", "attempt", "created_at", "ended_at")
+    list_display = ("created_at", "session", "status", "model", "cost", "attempt", "ended_at", "id")
     list_filter = ("status", "model", "error_code")
     list_select_related = ("session",)
     search_fields = ("=id", "=session__session_id")
     ordering = ("-created_at",)
-    readonly_fields = ("stream", "cost", "usage", "calls", "charges", "events")
+    readonly_fields = ("stream", "cost", "usage", "charges", "calls", "entries", "events")
 
     @admin.display(description="cost in USD")
     def cost(self, run: Run) -> str:
@@ -84,6 +89,9 @@ class RunAdmin(ReadOnlyAdmin):
         return _link("admin:costs_modelcall_changelist", "Model calls", q=str(run.pk))
 
     def charges(self, run: Run) -> SafeString:
+        return table_of(charges.of_run(run.pk))
+
+    def entries(self, run: Run) -> SafeString:
         return _link("admin:costs_ledgerentry_changelist", "Ledger entries", q=str(run.pk))
 
     def events(self, run: Run) -> SafeString:

@@ -8,6 +8,7 @@ from chat.agent import catalog
 from chat.models import ChatSession, Message, Run
 from chat.schemas import (
     CallOut,
+    ClassCharge,
     CostComparison,
     ModelCost,
     ModelList,
@@ -21,7 +22,8 @@ from chat.schemas import (
     Timings,
     UsageOut,
 )
-from costs import comparison, ledger, money
+from costs import charges, comparison, ledger, money
+from costs.charges import Charge
 from costs.comparison import Alternative, Used
 from costs.models import ModelCall
 from costs.usage import CLASSES
@@ -30,7 +32,8 @@ from costs.usage import CLASSES
 def run(found: Run) -> RunOut:
     """A run with its usage, cost and model calls."""
     total = ledger.total_of_run(found.pk)
-    calls = [_call(call) for call in ledger.calls_of_run(found.pk)]
+    charged = charges.by_call_of_run(found.pk)
+    calls = [_call(call, charged.get(call.pk, ())) for call in ledger.calls_of_run(found.pk)]
     return RunOut(
         run_id=found.pk,
         session_id=found.session.session_id,
@@ -42,6 +45,7 @@ def run(found: Run) -> RunOut:
         currency="USD",
         estimated=total.is_estimated,
         unpriced_calls=total.unpriced_calls,
+        charges=_charges(charges.of_run(found.pk)),
         calls=calls,
         timings=Timings(
             created_at=found.created_at,
@@ -78,6 +82,7 @@ def session_costs(session: ChatSession) -> SessionCosts:
         completion_tokens=total.completion_tokens,
         estimated=total.is_estimated,
         unpriced_calls=total.unpriced_calls,
+        charges=_charges(charges.of_session(session.ledger_key)),
         runs=[
             RunCosts(
                 run_id=run_id,
@@ -161,7 +166,7 @@ def _price(offer: catalog.Offer) -> ModelPrice | None:
     return ModelPrice(input=offer.input_price, output=offer.output_price)
 
 
-def _call(call: ModelCall) -> CallOut:
+def _call(call: ModelCall, charged: Iterable[Charge]) -> CallOut:
     return CallOut(
         call_id=call.pk,
         attempt=call.attempt,
@@ -176,11 +181,19 @@ def _call(call: ModelCall) -> CallOut:
             total_tokens=call.prompt_tokens + call.completion_tokens,
             by_class=call.usage_by_class,
         ),
+        charges=_charges(charged),
         flags=call.flags,
         error_code=call.error_code,
         started_at=call.started_at,
         ended_at=call.ended_at,
     )
+
+
+def _charges(charged: Iterable[Charge]) -> list[ClassCharge]:
+    return [
+        ClassCharge(token_class=charge.token_class, quantity=charge.quantity, cost=charge.amount)
+        for charge in charged
+    ]
 
 
 def _sum(usages: list[UsageOut]) -> UsageOut:

@@ -101,6 +101,14 @@ class UsageOut(Schema):
     by_class: dict[str, int]
 
 
+class ClassCharge(Schema):
+    """What is charged for one class of tokens, or for a fee."""
+
+    token_class: str
+    quantity: int = Field(description="Tokens; of a fee it is the requests.")
+    cost: str | None = Field(description="Null when nothing of it has a price.")
+
+
 class CallOut(Schema):
     call_id: uuid.UUID
     attempt: int
@@ -110,6 +118,7 @@ class CallOut(Schema):
     status: str
     usage_source: str
     usage: UsageOut
+    charges: list[ClassCharge]
     flags: list[str]
     error_code: str
     started_at: datetime
@@ -152,6 +161,7 @@ class RunOut(Schema):
     currency: str
     estimated: bool
     unpriced_calls: int
+    charges: list[ClassCharge] = Field(description="The parts of the cost, by class of tokens.")
     calls: list[CallOut]
     timings: Timings
     stream: StreamOut
@@ -194,6 +204,7 @@ class SessionCosts(Schema):
     completion_tokens: int
     estimated: bool
     unpriced_calls: int
+    charges: list[ClassCharge] = Field(description="The parts of the total, by class of tokens.")
     runs: list[RunCosts]
 
 

@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from costs import money, posting, repricing
-from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin
+from costs import charges, money, posting, repricing
+from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin, table_of
 from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
 from costs.changelists import ProviderFilter, TokenClassFilter
 from costs.models import LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
@@ -42,23 +42,21 @@ class PricedFilter(admin.SimpleListFilter):
 @admin.register(ModelCall)
 class ModelCallAdmin(ReadOnlyAdmin):
     list_display = (
-        "id",
+        "started_at",
         "provider",
         "requested_model",
-        "served_model",
-        "service_tier",
         "status",
         "usage_source",
         "prompt_tokens",
         "completion_tokens",
         "cost",
-        "started_at",
+        "id",
     )
     list_filter = (PricedFilter, "status", "usage_source", ProviderFilter)
     search_fields = ("=id", "=run_id", "=session_key", "=owner_key", "=provider_request_id")
     ordering = ("-started_at",)
     sortable_by = ("started_at",)
-    readonly_fields = ("cost", "charges")
+    readonly_fields = ("cost", "charges", "entries")
 
     @admin.display(description="cost in USD")
     def cost(self, call: ModelCall) -> str:
@@ -70,6 +68,9 @@ class ModelCallAdmin(ReadOnlyAdmin):
         return money.plain(sum(known)) if known else "–"
 
     def charges(self, call: ModelCall) -> SafeString:
+        return table_of(charges.of_call(call.pk))
+
+    def entries(self, call: ModelCall) -> SafeString:
         return format_html('<a href="../../../ledgerentry/?q={}">Ledger entries</a>', call.pk)
 
 

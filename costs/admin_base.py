@@ -1,12 +1,16 @@
 """What all pages of the costs' admin share."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from costs.changelists import FirstRows
+from costs.charges import Charge
 
 SEARCH_CHARACTERS = 200
 
@@ -39,3 +43,16 @@ class ReadOnlyAdmin(AnyModelAdmin):
         # SQLite refuses long patterns with an error, PostgreSQL a NUL.
         searched = search_term.replace("\0", "")[:SEARCH_CHARACTERS]
         return super().get_search_results(request, queryset, searched)
+
+
+def table_of(charges: Iterable[Charge]) -> SafeString:
+    """What was charged, a row for each class."""
+    rows = format_html_join(
+        "",
+        "<tr><th scope=row>{}</th><td>{}</td><td>{}</td></tr>",
+        ((c.token_class, f"{c.quantity:,}", c.amount or "no price") for c in charges),
+    )
+    head = "<thead><tr><th>class</th><th>quantity</th><th>USD</th></tr></thead>"
+    return (
+        format_html(f"<table>{head}<tbody>{{}}</tbody></table>", rows) if rows else SafeString("–")
+    )

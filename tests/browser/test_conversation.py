@@ -2,6 +2,7 @@
 
 import re
 import time
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import expect
@@ -88,6 +89,25 @@ def test_the_live_cost_is_marked_as_an_estimate(chat: ChatPage) -> None:
     expect(cost).to_contain_text(f"· {total} tokens")
     expect(cost).to_have_attribute("title", re.compile(re.escape(f"{run['cost']} USD")))
     expect(chat.page.get_by_test_id("session-cost")).not_to_contain_text("≈")
+
+
+def test_the_parts_of_a_cost_are_told_on_demand_and_add_up(chat: ChatPage) -> None:
+    chat.ask("[[fake tokens=20 cached=3 reasoning=9]]")
+    run = chat.client.run(chat.stored()[-1]["run_id"])
+    cost, bill = (chat.page.get_by_test_id(name) for name in ("message-cost", "bill"))
+    expect(bill).to_be_hidden()
+    cost.focus()
+    chat.page.keyboard.press("Enter")
+    expect(cost).to_have_attribute("aria-expanded", "true")
+    names = ["Prompt", "Prompt, cached", "Answer", "Reasoning", "Together"]
+    expect(bill.locator("th")).to_have_text(names)
+    told = [row.split("\t") for row in bill.inner_text().splitlines()]
+    parts = [[part["quantity"], part["cost"]] for part in run["charges"]]
+    assert [[int(n), cost.removesuffix(" USD")] for _, n, cost in told[:-1]] == parts
+    assert sum(Decimal(cost) for _, cost in parts) == Decimal(run["cost"])
+    assert told[-1][-1] == f"{run['cost']} USD"
+    cost.click()
+    expect(bill).to_be_hidden()
 
 
 def test_a_tool_call_is_a_card(chat: ChatPage) -> None:

@@ -45,6 +45,10 @@ async def ended(client, run_id, *statuses):
     return await run_of(client, run_id)
 
 
+def usd(millionths):
+    return f"{millionths / 10**6:.6f}".rstrip("0")
+
+
 async def test_F82_a_finished_run_tells_its_usage_its_cost_its_times_and_its_stream(
     async_client, mine, ringing
 ):
@@ -64,10 +68,14 @@ async def test_F82_a_finished_run_tells_its_usage_its_cost_its_times_and_its_str
             "total_tokens": prompt_tokens + 50,
             "by_class": {"input": prompt_tokens, "output": 50},
         },
-        "cost": f"{(prompt_tokens + 200) / 10**6:.6f}".rstrip("0"),
+        "cost": usd(prompt_tokens + 200),
         "currency": "USD",
         "estimated": False,
         "unpriced_calls": 0,
+        "charges": [
+            {"token_class": "input", "quantity": prompt_tokens, "cost": usd(prompt_tokens)},
+            {"token_class": "output", "quantity": 50, "cost": usd(200)},
+        ],
         "error": None,
     }
     assert list(timings) == ["created_at", "started_at", "first_token_at", "ended_at"]
@@ -76,7 +84,7 @@ async def test_F82_a_finished_run_tells_its_usage_its_cost_its_times_and_its_str
     assert [(c["status"], c["usage_source"], c["model"]) for c in calls] == [
         ("complete", "provider", "demo")
     ]
-    assert calls[0]["usage"] == run["usage"]
+    assert (calls[0]["usage"], calls[0]["charges"]) == (run["usage"], run["charges"])
     answer = await Message.objects.aget(role="assistant")
     assert (stream["total_chunks"], stream["total_chars"]) == (50, len(answer.parts[0]["text"]))
     assert 0 <= stream["first_chunk_latency_s"] <= stream["duration_s"] < 60

@@ -1,5 +1,6 @@
 /** What one run looks like: the user's message, the answer, its cost, and how it ended. */
 
+import { Bill } from "./bill.js";
 import { isActive } from "./conversation.js";
 import { el, icon, place, setText } from "./dom.js";
 import { resultOf, textOf } from "./message.js";
@@ -62,14 +63,14 @@ class AnswerView {
     this.dots = el("div", { class: "dots", data: { testid: "waiting" } });
     this.dots.append(el("span"), el("span"), el("span"), el("em"));
     this.mark = el("span", { class: "mark" });
-    this.cost = el("span", { class: "cost", data: { testid: "message-cost" } });
+    this.bill = new Bill();
     this.budget = el("span", { class: "budget", data: { testid: "budget-warning" } });
     this.copy = copyButton();
     this.foot = el("div", { class: "message-foot" });
     const data = { testid: "message", role: "assistant" };
     const heading = el("h3", { class: "off-screen", text: "The assistant said" });
     this.element = el("article", { class: "message assistant", data });
-    this.element.append(heading, this.body, this.dots, this.foot);
+    this.element.append(heading, this.body, this.dots, this.foot, this.bill.table);
   }
 
   paint(run) {
@@ -121,16 +122,13 @@ class AnswerView {
     setText(this.mark, ending ?? "");
     this.mark.dataset.testid = name ?? "";
     const hasCost = run.cost && run.cost.promptTokens + run.cost.completionTokens > 0;
-    if (hasCost) {
-      setText(this.cost, money.formatCost(run.cost));
-      this.cost.title = costTitle(run);
-    }
+    if (hasCost) this.bill.paint(run);
     const hasText = run.assistant?.isComplete && textOf(run.assistant);
     if (run.budget) setText(this.budget, money.budgetWords(run.budget));
     const elements = [
       ending && this.mark,
       hasText && this.copy,
-      hasCost && this.cost,
+      hasCost && this.bill.button,
       run.budget && this.budget,
     ];
     place(this.foot, elements.filter(Boolean));
@@ -149,13 +147,6 @@ function toolContext(message, part, isRunActive) {
   if (part.type === "tool_result") return { result: part, isActive: false };
   const result = part.type === "tool_call" ? resultOf(message, part.toolCallId) : null;
   return { result, isActive: isRunActive };
-}
-
-function costTitle({ cost, model }) {
-  const exact = cost.total === null ? "no price known" : `${cost.total} ${cost.currency}`;
-  const tokens = `${cost.promptTokens} tokens in, ${cost.completionTokens} out`;
-  const lines = [exact, tokens, model, cost.isEstimated ? "≈ estimated" : ""];
-  return lines.filter(Boolean).join("\n");
 }
 
 function errorBox(onRetry) {
