@@ -247,6 +247,7 @@ class CostLine(CostSums):
     session: str | None = None
     run: uuid.UUID | None = None
     status: str | None = None
+    token_class: str | None = None
 
 
 class Percentiles(Schema):

@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from costs import charges, money, posting, repricing
+from costs import charges, money, repricing
 from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin, table_of
 from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
 from costs.changelists import ProviderFilter, TokenClassFilter
-from costs.models import LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
+from costs.models import STANDS, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
 
 __all__ = [
     "BudgetAdmin",
@@ -60,7 +60,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
 
     @admin.display(description="cost in USD")
     def cost(self, call: ModelCall) -> str:
-        entries = LedgerEntry.objects.filter(posting.STANDS, call_id=call.pk)
+        entries = LedgerEntry.objects.filter(STANDS, call_id=call.pk)
         amounts = list(entries.values_list("amount_pico", flat=True))
         known = [amount for amount in amounts if amount is not None]
         if len(known) < len(amounts):

@@ -1,6 +1,6 @@
 """The tables of daily sums: caches of the ledger, which may be emptied and are built again.
 
-What is spent in a day is summed by three sets of columns, so that each report reads the smallest
+What is spent in a day is summed by four sets of columns, so that each report reads the smallest
 table that answers it. An amount is kept in two columns, micro-dollars and the pico-dollars below,
 because SQLite cannot add up more than 9.2 million dollars in pico-dollars.
 """
@@ -64,6 +64,23 @@ class DailyCost(DailySum):
         constraints = [
             models.UniqueConstraint(
                 fields=["day", "provider", "model", "outcome"], name="daily_cost_once"
+            )
+        ]
+
+
+class DailyClassCost(DailySum):
+    """The day's calls of everybody, by model and class of tokens; a call counts in each class."""
+
+    dimensions = ("day", "token_class", "provider", "model", "outcome")
+
+    token_class = models.CharField(max_length=24)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "token_class", "provider", "model", "outcome"],
+                name="daily_class_cost_once",
             )
         ]
 
@@ -143,4 +160,9 @@ class SumsProgress(models.Model):
 
 
 #: The narrowest first.
-TABLES: tuple[type[DailySum], ...] = (DailyCost, DailyOwnerCost, DailyRunCost)
+TABLES: tuple[type[DailySum], ...] = (
+    DailyCost,
+    DailyClassCost,
+    DailyOwnerCost,
+    DailyRunCost,
+)

@@ -27,7 +27,7 @@ from django.db.models import (
 from django.db.models.functions import TruncDate
 
 from costs.daily import MEASURES, PICO_PER_MICRO
-from costs.models import LedgerEntry, ModelCall
+from costs.models import STANDS, LedgerEntry, ModelCall
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES
 
 SUPERSEDED = "superseded"
@@ -40,11 +40,15 @@ WASTED = (
     SUPERSEDED,
 )
 CACHED_CLASSES = ("cache_read", "cache_read_audio")
-#: The columns by which can be summed.
-DIMENSIONS = ("day", "provider", "model", "outcome", "owner_key", "session_key", "run_id")
-
 #: An amount in two columns, see costs/daily.py.
 MICRO, REST = F("amount_pico") / PICO_PER_MICRO, F("amount_pico") % PICO_PER_MICRO
+
+_COUNTS_OF_ENTRIES = {
+    "calls": Count("call_id", filter=STANDS, distinct=True),
+    "unpriced_calls": Count(
+        "call_id", filter=STANDS & Q(kind=LedgerEntry.Kind.UNPRICED), distinct=True
+    ),
+}
 
 #: Whole days, the first one and the one after the last.
 Span = tuple[date, date]
@@ -67,8 +71,11 @@ def live(
     if not within:
         return []
     owned = Q() if owner_key is None else Q(owner_key=owner_key)
-    calls = _calls(dimensions, owned, within)
     entries = _entries(dimensions, owned, within)
+    if "token_class" in dimensions:
+        # A call counts for each class that it is charged for.
+        return [part(entries.annotate(**_COUNTS_OF_ENTRIES), MEASURES)]
+    calls = _calls(dimensions, owned, within)
     return [part(calls, MEASURES[:2]), part(entries, MEASURES[2:])]
 
 

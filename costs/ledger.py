@@ -15,8 +15,7 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from costs import money, posting, pricing
-from costs.models import CostReset, LedgerEntry, ModelCall
-from costs.posting import STANDS
+from costs.models import STANDS, CostReset, LedgerEntry, ModelCall
 from costs.pricing import Price
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
 

@@ -265,6 +265,10 @@ class LedgerEntry(WrittenOnceModel):
         return self.idempotency_key
 
 
+#: Entries that count: no reversals, and not reversed.
+STANDS = ~Q(kind=LedgerEntry.Kind.REVERSAL) & Q(reversed_by__isnull=True)
+
+
 class CostReset(WrittenOnceModel):
     """From when on an owner's cost summary counts; the ledger itself is never reset."""
 

@@ -6,16 +6,13 @@ The only place that inserts ledger entries. The call's row must be locked by the
 from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from costs import budgets, lines
 from costs.lines import Line
-from costs.models import LedgerEntry, ModelCall, PriceSnapshot
+from costs.models import STANDS, LedgerEntry, ModelCall, PriceSnapshot
 from costs.pricing import STATED, Price
 
 Kind = LedgerEntry.Kind
-#: Entries that count: no reversals, and not reversed.
-STANDS = ~Q(kind=Kind.REVERSAL) & Q(reversed_by__isnull=True)
 
 
 class ConflictingCharge(Exception):

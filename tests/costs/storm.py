@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from costs import ledger, posting, pricing
+from costs import ledger, pricing
 from costs.ledger import CallResult, Payer
-from costs.models import LedgerEntry, ModelCall
+from costs.models import STANDS, LedgerEntry, ModelCall
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
 
 PRICE = pricing.flat_price(source="test", provider="p", model="m", input="0.15", output="0.60")
@@ -86,7 +86,7 @@ def told() -> list[tuple[dict[str, str], tuple]]:
     entries: dict[uuid.UUID, list[LedgerEntry]] = defaultdict(list)
     for entry in LedgerEntry.objects.all():
         entries[entry.call_id].append(entry)
-    standing = set(LedgerEntry.objects.filter(posting.STANDS).values_list("pk", flat=True))
+    standing = set(LedgerEntry.objects.filter(STANDS).values_list("pk", flat=True))
     calls = list(ModelCall.objects.all())
     last = {
         run: max(c.attempt for c in calls if c.run_id == run) for run in {c.run_id for c in calls}
@@ -98,6 +98,26 @@ def told() -> list[tuple[dict[str, str], tuple]]:
         unpriced = any(e.kind == "unpriced" and e.pk in standing for e in entries[call.pk])
         sums = (1, int(unpriced), *_sums(entries[call.pk], status not in ("complete", "open")))
         found.append((_keys(call, status), sums))
+    return found
+
+
+def told_by_class() -> list[tuple[dict[str, str], tuple]]:
+    """What each class of each call adds to a report by classes, as `told` does."""
+    standing = set(LedgerEntry.objects.filter(STANDS).values_list("pk", flat=True))
+    by_class: dict[tuple[uuid.UUID, str], list[LedgerEntry]] = defaultdict(list)
+    for entry in LedgerEntry.objects.all():
+        by_class[entry.call_id, entry.token_class].append(entry)
+    found = []
+    for keys, _ in told():
+        for (call_id, token_class), entries in by_class.items():
+            if str(call_id) != keys["call"]:
+                continue
+            stands = [entry for entry in entries if entry.pk in standing]
+            counts = (int(bool(stands)), int(any(e.kind == "unpriced" for e in stands)))
+            is_wasted = keys["status"] not in ("complete", "open")
+            found.append(
+                ({**keys, "token_class": token_class}, (*counts, *_sums(entries, is_wasted)))
+            )
     return found
 
 
@@ -133,5 +153,6 @@ def _keys(call: ModelCall, status: str) -> dict[str, str]:
         "user": call.owner_key,
         "session": call.session_key,
         "run": str(call.run_id),
+        "call": str(call.pk),
         "status": status,
     }

@@ -15,6 +15,7 @@ from tests.costs import storm
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 DAYS = 5
+WHOLE_CALLS = [name for name in reports.GROUPS if name != "token_class"]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def assert_equal(first):
     told = [(keys, sums) for keys, sums in storm.told() if str(begin) <= keys["day"] <= str(last)]
     for owner_key in (None, "user:1"):
         of_owner = [call for call in told if owner_key in (None, call[0]["user"])]
-        for groups in ("day,model", "user") if owner_key else (*reports.GROUPS, "session,status"):
+        for groups in ("day,model", "user") if owner_key else (*WHOLE_CALLS, "session,status"):
             wanted = defaultdict(list)
             for keys, sums in of_owner:
                 wanted[tuple(keys[name] for name in groups.split(","))].append(sums)
@@ -43,6 +44,25 @@ def assert_equal(first):
             assert sums_of(report.total) == storm.added(sums for _, sums in of_owner)
             assert report.groups == len(wanted)
         assert list(reports.lines(asked)) == list(report.lines)
+
+
+def assert_equal_by_class(first):
+    begin, last = str(first.date()), str(first.date() + timedelta(days=DAYS - 1))
+    told = storm.told_by_class()
+    for owner_key in (None, "user:1"):
+        of_owner = [one for one in told if owner_key in (None, one[0]["user"])]
+        for groups in ("token_class", "token_class,day,model", "user,token_class"):
+            wanted = defaultdict(list)
+            for keys, sums in of_owner:
+                wanted[tuple(keys[name] for name in groups.split(","))].append(sums)
+            asked = reports.query(first=begin, last=last, group_by=groups, owner_key=owner_key)
+            report = reports.read(asked)
+            assert {tuple(line.keys.values()): sums_of(line) for line in report.lines} == {
+                key: storm.added(sums) for key, sums in wanted.items()
+            }
+            by_day = reports.query(first=begin, last=last, owner_key=owner_key)
+            assert report.total == reports.read(by_day).total
+            assert sum(line.amount_pico or 0 for line in report.lines) == report.total.amount_pico
 
 
 def sums_of(line):
@@ -68,10 +88,12 @@ def test_M8_a_report_is_the_sum_of_the_ledger_whatever_is_summed_already(first, 
     storm.correct(1, calls=10)
     assert rollups.unreliable_days(first.date(), first.date() + timedelta(days=DAYS)) != []
     assert_equal(first)
+    assert_equal_by_class(first)
     monkeypatch.setattr(rollups, "SETTLED_AFTER", timedelta(minutes=-1))
     assert build_all() == built
     assert rollups.unreliable_days(first.date(), first.date() + timedelta(days=built)) == []
     assert_equal(first)
+    assert_equal_by_class(first)
 
 
 def test_days_whose_entries_have_settled_are_not_looked_at_again(first, monkeypatch):
