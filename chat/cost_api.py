@@ -12,6 +12,7 @@ from chat import cost_reports, database, principals
 from chat.rest import CallerRequest, Problems, api
 from chat.schemas import CostReport
 from costs import reports
+from costs.exchange import USD
 
 PIECE_BYTES = 64 * 1024
 #: One export at a time: a long one keeps nobody else from the database.
@@ -37,14 +38,16 @@ async def list_costs(
     first: Annotated[str | None, Query(None, alias="from")] = None,
     last: Annotated[str | None, Query(None, alias="to")] = None,
     user: str | None = None,
+    currency: str = USD,
     limit: Limit = reports.DEFAULT_LINES,
     format: Literal["json", "csv"] | None = None,
 ) -> Any:
     """Say what was spent, from one UTC day to another; without days it is this month.
 
-    `group_by` is one of day, model, provider, user, session, run and status, or several with
-    commas. Callers see what they have spent themselves; who may see the cost report, everybody's
-    or, with `user`, that of one.
+    `group_by` is one of day, model, provider, user, session, run, status and token_class, or
+    several with commas. Amounts are in USD, or in another `currency` at its rate of the last day.
+    Callers see what they have spent themselves; who may see the cost report, everybody's or, with
+    `user`, that of one.
     With `format=csv`, or `Accept: text/csv`, all lines as CSV.
     """
     sees_all = await database.read(principals.sees_all_costs, request.login)
@@ -54,6 +57,7 @@ async def list_costs(
         last=last,
         group_by=group_by,
         owner_key=user if sees_all else request.auth.owner_key,
+        currency=currency,
         limit=None if is_csv else limit,
     )
     if is_csv:

@@ -16,19 +16,19 @@ from django.utils.safestring import SafeString
 
 from chat import charts, cost_reports, principals
 from chat.views import CONTENT_SECURITY_POLICY
-from costs import latency, money, reports
+from costs import exchange, latency, money, reports
 from costs.admin_base import ReadOnlyAdmin
 from costs.daily import DailyCost
 from costs.reports import Line, Query, Report
 
 LINES = 200
-#: What a chart may be drawn in, the largest first: its name, and how many pico-dollars it is.
+#: What a chart may be drawn in, the largest first: its name, and how many 1e-12 it is.
 UNITS = (
-    ("USD", money.PICO),
-    ("thousandths of a USD", money.PICO // 10**3),
-    ("millionths of a USD", money.PICO // 10**6),
+    ("{}", money.PICO),
+    ("thousandths of a {}", money.PICO // 10**3),
+    ("millionths of a {}", money.PICO // 10**6),
 )
-CHOICES = (*reports.GROUPS, "day,model", "day,user", "user,model")
+CHOICES = (*reports.GROUPS, "day,model", "day,user", "user,model", "model,token_class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,7 @@ def _asked(given: Mapping[str, str]) -> Query:
         last=given.get("to"),
         group_by=given.get("group_by"),
         owner_key=given.get("user"),
+        currency=given.get("currency") or exchange.USD,
         limit=LINES,
     )
 
@@ -124,9 +125,12 @@ def _shown(asked: Query) -> dict[str, Any]:
     }
     if asked.owner_key:
         link["user"] = asked.owner_key
+    if report.rate:
+        link["currency"] = asked.currency
     return {
         "asked": asked,
         "group_by": ",".join(asked.groups),
+        "currencies": exchange.currencies(on=asked.last),
         "report": report,
         "names": list(cost_reports.named(dict.fromkeys(asked.groups, ""))),
         "rows": _rows(report),
@@ -179,6 +183,6 @@ def _chart(by_day: Report) -> dict[str, Any] | None:
         ],
         "wasted": [line.wasted_pico // pico if line else 0 for line in lines],
     }
-    title = f"Cost by day, in {unit}"
+    title = f"Cost by day, in {unit.format(asked.currency)}"
     svg: SafeString = charts.bars(title, labels=[label[5:] for label in labels], series=series)
     return {"title": title, "svg": svg, "series": list(series)}

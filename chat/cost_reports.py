@@ -10,7 +10,7 @@ from django.db import connection
 from chat import database
 from chat.models import ChatSession
 from costs import latency, reports, spreadsheets
-from costs.reports import Query
+from costs.reports import Query, Report
 
 
 def as_json(asked: Query) -> dict[str, Any]:
@@ -20,12 +20,18 @@ def as_json(asked: Query) -> dict[str, Any]:
         "from": asked.first,
         "to": asked.last,
         "group_by": asked.groups,
-        "currency": "USD",
+        "currency": asked.currency,
+        "exchange_rate": _rate(report),
         "items": [{**named(line.keys), **line.sums} for line in report.lines],
         "groups": report.groups,
         "total": report.total.sums,
         "latency": [asdict(found) for found in latency.read(asked)],
     }
+
+
+def _rate(report: Report) -> dict[str, Any] | None:
+    rate = report.rate
+    return {"day": rate.day, "per_usd": f"{rate.per_usd.normalize():f}"} if rate else None
 
 
 def as_csv(asked: Query) -> IO[str]:

@@ -225,7 +225,7 @@ class CostComparison(Schema):
 
 
 class CostSums(Schema):
-    cost: str | None = Field(description="USD as a plain decimal; null when nothing is priced.")
+    cost: str | None = Field(description="As a plain decimal; null when nothing is priced.")
     estimated_cost: str = Field(description="Of the cost, what is charged by an estimate.")
     wasted_cost: str = Field(
         description="Of the cost, calls that were stopped, failed, cut off, left or done again."
@@ -263,11 +263,19 @@ class ModelLatency(Schema):
     duration_ms: Percentiles
 
 
+class ExchangeRateOut(Schema):
+    day: date
+    per_usd: str = Field(description="What a USD is worth, as a plain decimal.")
+
+
 class CostReport(Schema):
     first: date = Field(alias="from")
     last: date = Field(alias="to")
     group_by: list[str]
-    currency: str = "USD"
+    currency: str
+    exchange_rate: ExchangeRateOut | None = Field(
+        description="By which all amounts are converted; null for USD."
+    )
     items: list[CostLine] = Field(description="The most expensive groups; days in their order.")
     groups: int = Field(description="How many there are, also beyond the limit.")
     total: CostSums = Field(description="The sums of all groups, shown or not.")

@@ -12,11 +12,12 @@ from costs import charges, money, repricing
 from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin, table_of
 from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
 from costs.changelists import ProviderFilter, TokenClassFilter
-from costs.models import STANDS, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
+from costs.models import STANDS, ExchangeRate, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
 
 __all__ = [
     "BudgetAdmin",
     "BudgetWindowAdmin",
+    "ExchangeRateAdmin",
     "LedgerEntryAdmin",
     "ModelCallAdmin",
     "PriceOverrideAdmin",
@@ -110,9 +111,31 @@ class PriceSnapshotAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
+class AddedAdmin(ReadOnlyAdmin):
+    """Rows that people add; a later one supersedes an earlier one."""
+
+    readonly_fields = ("created_by", "recorded_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super(ReadOnlyAdmin, self).has_add_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.created_by = request.user.get_username()
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(AddedAdmin):
+    """What reports in other currencies than USD are converted by."""
+
+    list_display = ("day", "currency", "per_usd", "created_by", "recorded_at")
+    list_filter = ("currency",)
+    ordering = ("-day", "-id")
+
+
 @admin.register(PriceOverride)
-class PriceOverrideAdmin(ReadOnlyAdmin):
-    """Prices of our own. They are added; a later one supersedes an earlier one."""
+class PriceOverrideAdmin(AddedAdmin):
+    """Prices of our own."""
 
     list_display = (
         "provider",
@@ -125,11 +148,3 @@ class PriceOverrideAdmin(ReadOnlyAdmin):
     list_filter = ("provider",)
     search_fields = ("model_pattern", "note")
     ordering = ("-valid_from", "-id")
-    readonly_fields = ("created_by", "recorded_at")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return super(ReadOnlyAdmin, self).has_add_permission(request)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.created_by = request.user.get_username()
-        super().save_model(request, obj, form, change)

@@ -4,7 +4,7 @@ On SQLite a migration that alters one of these tables makes it anew, without its
 to end with `create`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: The tables that are written once, with their unique columns.
@@ -13,14 +13,16 @@ TABLES = {
     "costs_pricesnapshot": ("id", "digest"),
     "costs_priceoverride": ("id",),
     "costs_costreset": ("id",),
+    "costs_exchangerate": ("id",),
 }
 _FUNCTION = "costs_written_once"
 
 
 def create(connection: Any) -> None:
-    """Put the triggers in place, in the caller's transaction."""
+    """Put the triggers in place, in the caller's transaction, on the tables that are there yet."""
     drop(connection)
-    statements = _sqlite() if connection.vendor == "sqlite" else _postgresql()
+    there = {name: unique for name, unique in TABLES.items() if name in _tables(connection)}
+    statements = _sqlite(there) if connection.vendor == "sqlite" else _postgresql(there)
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -29,7 +31,7 @@ def create(connection: Any) -> None:
 def drop(connection: Any) -> None:
     """Take the triggers away: for a migration that has to change the tables."""
     with connection.cursor() as cursor:
-        for table in TABLES:
+        for table in TABLES.keys() & _tables(connection):
             for name in _names(connection, table):
                 suffix = f" ON {table}" if connection.vendor == "postgresql" else ""
                 cursor.execute(f"DROP TRIGGER IF EXISTS {name}{suffix}")
@@ -48,13 +50,17 @@ def missing(connection: Any) -> list[str]:
     return [n for table in TABLES for n in _names(connection, table) if n not in there]
 
 
+def _tables(connection: Any) -> set[str]:
+    return set(connection.introspection.table_names())
+
+
 def _names(connection: Any, table: str) -> list[str]:
     events = ("update", "delete", "replace" if connection.vendor == "sqlite" else "truncate")
     return [f"{table}_no_{event}" for event in events]
 
 
-def _sqlite() -> Iterator[str]:
-    for table, unique in TABLES.items():
+def _sqlite(tables: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for table, unique in tables.items():
         refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is written once'); END"
         for event in ("update", "delete"):
             yield f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table} {refuse}"
@@ -64,13 +70,13 @@ def _sqlite() -> Iterator[str]:
         yield f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {found} {refuse}"
 
 
-def _postgresql() -> Iterator[str]:
+def _postgresql(tables: Iterable[str]) -> Iterator[str]:
     yield (
         f"CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION '% is written once', TG_TABLE_NAME"
         " USING ERRCODE = 'integrity_constraint_violation'; END $$"
     )
-    for table in TABLES:
+    for table in tables:
         for event, level in (("update", "ROW"), ("delete", "ROW"), ("truncate", "STATEMENT")):
             yield (
                 f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table}"

@@ -19,6 +19,7 @@ from costs.daily import (
     SummedDay,
     SumsProgress,
 )
+from costs.exchange import ExchangeRate
 from costs.rates import validate_rates
 from costs.written_once import WrittenOnce, WrittenOnceModel
 
@@ -31,6 +32,7 @@ __all__ = [
     "DailyCost",
     "DailyOwnerCost",
     "DailyRunCost",
+    "ExchangeRate",
     "LedgerEntry",
     "ModelCall",
     "PriceOverride",

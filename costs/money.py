@@ -10,8 +10,13 @@ LARGEST_USD = 9_000_000
 
 def amount_pico(*, quantity: int, rate_pico_per_m: int) -> int:
     """Charge `quantity` tokens at a rate in pico-dollars per million, half rounded to even."""
-    whole, rest = divmod(quantity * rate_pico_per_m, TOKENS_PER_RATE)
-    if rest * 2 > TOKENS_PER_RATE or (rest * 2 == TOKENS_PER_RATE and whole % 2):
+    return divided(quantity * rate_pico_per_m, TOKENS_PER_RATE)
+
+
+def divided(amount: int, by: int) -> int:
+    """Divide whole numbers, half rounded to even."""
+    whole, rest = divmod(amount, by)
+    if rest * 2 > by or (rest * 2 == by and whole % 2):
         whole += 1
     return whole
 

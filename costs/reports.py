@@ -15,8 +15,9 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from costs import facts, money, rollups
+from costs import exchange, facts, money, rollups
 from costs.daily import MEASURES, TABLES, DailySum, joined_pico
+from costs.exchange import USD, ExchangeRate
 from costs.facts import Part
 
 #: What can be asked for, and the column that answers it.
@@ -55,6 +56,8 @@ class Query:
     groups: tuple[str, ...] = ("day",)
     #: None is everybody.
     owner_key: str | None = None
+    #: What amounts are told in, at the rate of the last day.
+    currency: str = USD
     #: So many lines at most, the most expensive ones; None is all.
     limit: int | None = DEFAULT_LINES
 
@@ -70,7 +73,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The sums of one group; an amount is None when nothing of it has a price."""
+    """The sums of one group; an amount is None when nothing of it has a price.
+
+    Amounts are in 1e-12 of the report's currency.
+    """
 
     #: What the group is called, by what was asked for.
     keys: Mapping[str, str]
@@ -137,6 +143,8 @@ class Report:
     lines: Sequence[Line]
     total: Line
     groups: int
+    #: None is USD.
+    rate: ExchangeRate | None
 
 
 def query(
@@ -145,6 +153,7 @@ def query(
     last: str | None = None,
     group_by: str | None = None,
     owner_key: str | None = None,
+    currency: str = USD,
     limit: int | None = DEFAULT_LINES,
 ) -> Query:
     """Read what was asked for; without days it is this month. Raises InvalidReport."""
@@ -162,37 +171,48 @@ def query(
         groups=_groups(group_by or "day"),
         # PostgreSQL knows no NUL.
         owner_key=owner_key.replace("\0", "") if owner_key else None,
+        currency=currency,
         limit=limit,
     )
 
 
 def read(asked: Query) -> Report:
-    """Make a report: the most expensive groups first, days in their order."""
+    """Make a report: the most expensive groups first, days in their order. Raises InvalidReport."""
+    rate = _rate(asked)
     with connection.cursor() as cursor:
         cursor.execute(*_statement(asked))
         rows = cursor.fetchall()
     width = len(asked.dimensions)
     *totals, groups = rows[0][width + len(_SUMS) :] if rows else (0,)
-    total = _line(asked, (), totals) if rows else _NOTHING
+    total = _line(asked, (), totals, rate) if rows else _NOTHING
     if "token_class" in asked.groups:
         # The sum of the groups has a call once for each of its classes.
         total = read(replace(asked, groups=("status",))).total
     return Report(
         query=asked,
-        lines=[_line(asked, row[:width], row[width:]) for row in rows],
+        lines=[_line(asked, row[:width], row[width:], rate) for row in rows],
         total=total,
         groups=groups,
+        rate=rate,
     )
 
 
 def lines(asked: Query, *, chunk: int = 1000) -> Iterator[Line]:
-    """Give the lines of a report one by one, in bounded memory."""
+    """Give the lines of a report one by one, in bounded memory. Raises InvalidReport."""
+    rate = _rate(asked)
     width = len(asked.dimensions)
     with facts.one_connection(), connection.chunked_cursor() as cursor:
         cursor.execute(*_statement(asked))
         while rows := cursor.fetchmany(chunk):
             for row in rows:
-                yield _line(asked, row[:width], row[width:])
+                yield _line(asked, row[:width], row[width:], rate)
+
+
+def _rate(asked: Query) -> ExchangeRate | None:
+    try:
+        return exchange.find(asked.currency, on=asked.last)
+    except exchange.UnknownRate as error:
+        raise InvalidReport(str(error)) from error
 
 
 def _day(name: str, text: str) -> date:
@@ -260,14 +280,21 @@ def _order(asked: Query) -> str:
     return ", ".join([*by_day, by_cost, *by_key])
 
 
-def _line(asked: Query, keys: Sequence[Any], sums: Sequence[Any]) -> Line:
+def _line(
+    asked: Query, keys: Sequence[Any], sums: Sequence[Any], rate: ExchangeRate | None
+) -> Line:
     found = dict(zip(_SUMS, sums, strict=False))
+
+    def amount(name: str) -> int | None:
+        pico = joined_pico(found[f"{name}_micro"], found[f"{name}_rest"])
+        return pico if pico is None or rate is None else rate.convert(pico)
+
     return Line(
         keys={name: _text(name, key) for name, key in zip(asked.groups, keys, strict=False)},
         **{name: int(found[name] or 0) for name in MEASURES[:5]},
-        amount_pico=joined_pico(found["amount_micro"], found["amount_rest"]),
-        estimated_pico=joined_pico(found["estimated_micro"], found["estimated_rest"]) or 0,
-        wasted_pico=joined_pico(found["wasted_micro"], found["wasted_rest"]) or 0,
+        amount_pico=amount("amount"),
+        estimated_pico=amount("estimated") or 0,
+        wasted_pico=amount("wasted") or 0,
     )
 
 

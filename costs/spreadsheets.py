@@ -36,7 +36,7 @@ def write(asked: Query, to: Writable, *, named: Named = dict) -> None:
     writer = csv.writer(to)
     writer.writerow([*named(dict.fromkeys(asked.groups, "")), *COLUMNS])
     for line in reports.lines(asked):
-        told = {**line.sums, "currency": "USD"}
+        told = {**line.sums, "currency": asked.currency}
         names = map(_text, named(line.keys).values())
         writer.writerow([*names, *(told[column] for column in COLUMNS)])
 

@@ -6,6 +6,7 @@ from django.db import DatabaseError, connection, transaction
 from costs import guards, ledger
 from costs.models import (
     CostReset,
+    ExchangeRate,
     LedgerEntry,
     PriceOverride,
     PriceSnapshot,
@@ -15,7 +16,7 @@ from costs.usage import Usage
 from tests.costs import calls
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
-MODELS = (LedgerEntry, PriceSnapshot, PriceOverride, CostReset)
+MODELS = (LedgerEntry, PriceSnapshot, PriceOverride, CostReset, ExchangeRate)
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +25,7 @@ def written():
     calls.made(calls.payer(), Usage(input=1))
     ledger.reset("u")
     PriceOverride.objects.create(provider="p", model_pattern="m", valid_from=calls.START)
+    ExchangeRate.objects.create(day=calls.START, currency="EUR", per_usd="0.92")
 
 
 def refused(statement, *parameters):

@@ -9,10 +9,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from chat import cost_reports
 from costs import reports, spreadsheets
-from costs.reports import Line, Report
+from costs.exchange import USD
+from costs.reports import Line, Query, Report
 
 COLUMNS = (
-    "cost, USD",
+    "cost",
     "wasted",
     "estimated",
     "calls",
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="last", metavar="DAY", help="the last day of the report")
         parser.add_argument("--group-by", default="day", help=f"{known}; several with commas")
         parser.add_argument("--user", help="only what this owner has spent, like user:1")
+        parser.add_argument("--currency", default=USD, help="at the rate of the last day")
         parser.add_argument("--limit", type=int, default=reports.DEFAULT_LINES, help="of a table")
         parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
@@ -42,11 +44,15 @@ class Command(BaseCommand):
                 last=options["last"],
                 group_by=options["group_by"],
                 owner_key=options["user"],
+                currency=options["currency"],
                 limit=None if options["format"] == "csv" else max(options["limit"], 1),
             )
+            self._tell(asked, options["format"])
         except reports.InvalidReport as error:
             raise CommandError(str(error)) from error
-        match options["format"]:
+
+    def _tell(self, asked: Query, how: str) -> None:
+        match how:
             case "csv":
                 spreadsheets.write(asked, self.stdout, named=cost_reports.named)
             case "json":
@@ -58,7 +64,8 @@ class Command(BaseCommand):
 
 def _table(report: Report) -> str:
     names = list(cost_reports.named(dict.fromkeys(report.query.groups, "")))
-    rows = [[*names, *COLUMNS]]
+    cost, *others = COLUMNS
+    rows = [[*names, f"{cost}, {report.query.currency}", *others]]
     rows += [[*cost_reports.named(line.keys).values(), *_cells(line)] for line in report.lines]
     if report.groups > len(report.lines):
         rows.append([f"… and {report.groups - len(report.lines)} more", *[""] * (len(rows[0]) - 1)])
