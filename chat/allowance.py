@@ -8,7 +8,8 @@ from datetime import datetime
 from chat import database, events
 from chat.committer import RunBuffer
 from costs import budgets, money
-from costs.budgets import Exceeded, Notice, Spender
+from costs.budget_windows import Spender
+from costs.budgets import Exceeded, Notice
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from chat import events
 from chat.allowance import Allowance
 from chat.committer import RunBuffer, Write
 from costs import ledger, lines, money, pricing, wire_usage
-from costs.budgets import Spender
+from costs.budget_windows import Spender
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.pricing import Price

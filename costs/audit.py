@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from costs import guards, ledger, lines, posting, rollups
+from costs import budget_windows, guards, ledger, lines, posting, rollups
 from costs.lines import Line
 from costs.models import LedgerEntry, ModelCall, PriceSnapshot
 from costs.pricing import STATED, Price
@@ -46,6 +46,7 @@ def violations() -> Iterator[Violation]:
     calls = ModelCall.objects.filter(pk=OuterRef("call_id"))
     for entry in LedgerEntry.objects.filter(~Exists(calls)).iterator(chunk_size=PAGE):
         yield Violation("M2", f"entry {entry.pk}", f"there is no call {entry.call_id}")
+    yield from _of_budgets()
     for day in rollups.disagreeing_days():
         yield Violation("M8", f"day {day}", "its sums for reports are not those of its entries")
 
@@ -59,6 +60,15 @@ def of_calls(calls: Sequence[ModelCall]) -> Iterator[Violation]:
     for call in calls:
         for invariant, detail in _wrong_in(call, entries[call.pk], prices):
             yield Violation(invariant, f"call {call.pk} of run {call.run_id}", detail)
+
+
+def _of_budgets() -> Iterator[Violation]:
+    """Check how budgets stand; calls that are charged meanwhile change both sides."""
+    if found := dict(budget_windows.wrong_windows()):
+        time.sleep(CHECK_AGAIN_AFTER_S)
+        for window, detail in budget_windows.wrong_windows():
+            if found.get(window) == detail:
+                yield Violation("M10", f"budget {window.budget}, {window}", detail)
 
 
 def _run_ids(after: uuid.UUID) -> list[uuid.UUID]:

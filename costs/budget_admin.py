@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 
-from costs import budgets, money
+from costs import budget_windows, money
 from costs.admin_base import AnyModelAdmin
 from costs.budget_models import Budget, BudgetWindow
 
@@ -56,11 +56,11 @@ class BudgetAdmin(AnyModelAdmin):
     def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         # What was spent while it was switched off, or while another one went before it, counts.
-        budgets.recount_all(obj.scope, obj.period)
+        budget_windows.recount_all(obj.scope, obj.period)
 
     def delete_model(self, request: HttpRequest, obj: Budget) -> None:
         super().delete_model(request, obj)
-        budgets.recount_all(obj.scope, obj.period)
+        budget_windows.recount_all(obj.scope, obj.period)
 
     @admin.display(description="limit in USD", ordering="limit_pico")
     def limit(self, budget: Budget) -> str:
@@ -108,7 +108,7 @@ class BudgetWindowAdmin(AnyModelAdmin):
     @admin.action(description="Count again from the ledger", permissions=["change"])
     def recount(self, request: HttpRequest, windows: QuerySet[BudgetWindow]) -> None:
         for window in windows:
-            budgets.recount(window)
+            budget_windows.recount(window)
         self.message_user(request, "Counted.", messages.SUCCESS)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from costs import budgets, ledger, posting, pricing
+from costs import audit, budget_windows, budgets, ledger, posting, pricing
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
-from costs.budgets import Exceeded, PriceUnknown, Spender
+from costs.budget_windows import Spender
+from costs.budgets import Exceeded, PriceUnknown
 from costs.ledger import CallResult, Payer
 from costs.models import ModelCall
 from costs.usage import Usage
@@ -40,8 +41,7 @@ def hold(spender=ALICE, *, least=1, most=40, call_id=None, at=None):
     return None if grant.pico is None else grant.pico // TOKEN
 
 
-def charge(spender=ALICE, *, tokens, call_id=None, at=None):
-    """Make a call that is charged some tokens of input."""
+def opened(spender=ALICE, *, call_id=None, at=None):
     call_id, at = call_id or uuid.uuid4(), at or timezone.now()
     payer = Payer(
         run_id=uuid.uuid4(),
@@ -54,6 +54,15 @@ def charge(spender=ALICE, *, tokens, call_id=None, at=None):
         call_id=call_id, payer=payer, provider="p", model="m", price=PRICE,
         prompt=Usage(), started_at=at,
     )  # fmt: skip
+    return call_id
+
+
+def charge(spender=ALICE, *, tokens, call_id=None, at=None):
+    """Make a call that is charged some tokens of input."""
+    return close(opened(spender, call_id=call_id, at=at), tokens=tokens)
+
+
+def close(call_id, *, tokens):
     ledger.close_call(
         CallResult(
             call_id=call_id,
@@ -218,7 +227,7 @@ def test_a_later_correction_is_counted_where_the_call_was():
     assert standing() == (25, 0)
     window = BudgetWindow.objects.get()
     BudgetWindow.objects.update(spent_pico=1)
-    budgets.recount(window)
+    budget_windows.recount(window)
     assert standing() == (25, 0)
 
 
@@ -235,6 +244,48 @@ def test_what_a_process_that_died_has_left_is_settled():
     BudgetHold.objects.update(made_at=timezone.now() - timedelta(minutes=2))
     budgets.settle_left_over()
     assert standing() == (4, 10)
+
+
+@pytest.mark.parametrize("scope", ["everything", "user", "session", "model", "api_key"])
+def test_what_calls_cost_counts_that_were_open_when_the_budget_was_made(scope):
+    missed, bobs = opened(), opened(BOB)
+    budget(scope, limit=100)
+    counted = charge(tokens=5)
+    hold(most=10, call_id=uuid.uuid4())
+    window = BudgetWindow.objects.get()
+    ended = close(missed, tokens=20), close(bobs, tokens=3)
+    BudgetHold.objects.update(made_at=timezone.now() - timedelta(minutes=2))
+    budgets.settle_left_over()
+    window.refresh_from_db()
+    is_shared = scope in ("everything", "model")
+    assert window.spent_pico == (28 if is_shared else 25) * TOKEN
+    assert not BudgetHold.objects.filter(call_id__in=(*ended, counted)).exists()
+    assert list(audit.violations()) == []
+
+
+def test_M10_the_audit_names_a_budget_that_is_not_what_the_ledger_says(monkeypatch):
+    monkeypatch.setattr(audit, "CHECK_AGAIN_AFTER_S", 0)
+    own, _ = budget(limit=100, key="user:2", period="month"), budget(period="month")
+    for spender in (ALICE, BOB):
+        call_id = uuid.uuid4()
+        hold(spender, call_id=call_id)
+        charge(spender, call_id=call_id, tokens=20)
+        assert list(audit.violations()) == []
+        budgets.settle(call_id)
+    assert list(audit.violations()) == []
+    BudgetWindow.objects.filter(key="user:1").update(spent_pico=19 * TOKEN, held_pico=1)
+    [found] = audit.violations()
+    assert str(found).startswith("M10 budget User (each) per month, user:1 from ")
+    assert "it says 19000000 spent and 1 set aside, the ledger 20000000 and the holds 0" in str(
+        found
+    )
+    BudgetWindow.objects.update(held_pico=0)
+    for window in BudgetWindow.objects.all():
+        budget_windows.recount(window)
+    # Switched off, it counts nothing; that of each does not count who has one of his own.
+    Budget.objects.filter(pk=own.pk).update(is_active=False)
+    charge(BOB, tokens=1)
+    assert list(audit.violations()) == []
 
 
 @pytest.mark.django_db(transaction=True)
