@@ -4,6 +4,7 @@ A Meter belongs to one attempt of a run. Each request to a provider gets a CallM
 opened before the request is sent and closed exactly once, however the request ends.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 
 from chat import events
@@ -58,7 +59,12 @@ class Meter:
             # What the last call has set aside is there for this one.
             await self.buffer.flush()
             await self.settle()
-        await call.ask_budgets(most_tokens=most_tokens)
+        try:
+            await call.ask_budgets(most_tokens=most_tokens)
+        except asyncio.CancelledError:
+            # It may have been set aside all the same.
+            self._unsettled.append(call.allowance)
+            raise
         self._open = call
         self.buffer.add(
             events.ModelCallStarted(

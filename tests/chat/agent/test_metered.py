@@ -1,3 +1,5 @@
+import asyncio
+import threading
 import uuid
 
 import pytest
@@ -7,6 +9,8 @@ from chat.agent.errors import AgentError
 from chat.agent.providers import scripted
 from chat.agent.providers.scripted_model import MeteredScriptedChatModel
 from chat.metering import Meter
+from costs import budgets
+from costs.budget_models import Budget, BudgetHold, BudgetWindow
 from costs.ledger import Payer
 from costs.tariffs import Tariff
 
@@ -62,6 +66,32 @@ async def test_each_try_is_a_call_and_the_pauses_grow_and_differ(monkeypatch):
     assert len([event for event in told if event.type == "model_call.started"]) == 4
     assert [0.5 * 2**n >= pause >= 0.25 * 2**n for n, pause in enumerate(pauses)] == [True] * 3
     assert len({pause / 2**n for n, pause in enumerate(pauses)}) == 3
+
+
+async def test_what_was_set_aside_for_a_request_that_is_cancelled_before_it_is_sent_is_given_back(
+    monkeypatch,
+):
+    await Budget.objects.acreate(scope="user", period="day", limit_pico=10**12)
+    hold, was_held, may_go_on = budgets.hold, threading.Event(), threading.Event()
+
+    def hold_and_wait(**asked):
+        granted = hold(**asked)
+        was_held.set()
+        may_go_on.wait(5)
+        return granted
+
+    monkeypatch.setattr(budgets, "hold", hold_and_wait)
+    model = metered(Told())
+    asking = asyncio.create_task(model.ainvoke([HumanMessage("Hi")]))
+    await asyncio.to_thread(was_held.wait, 5)
+    assert await BudgetHold.objects.acount() == 1
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    may_go_on.set()
+    await model._meter.settle()
+    window = await BudgetWindow.objects.aget()
+    assert (window.held_pico, window.spent_pico) == (0, 0)
 
 
 async def test_a_request_that_nobody_would_pay_for_is_not_sent():
