@@ -5,8 +5,6 @@ component, and gives what the module "react" would.
 """
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.chaos.loops import LoopThread
 from tests.chaos.proxy import Proxy
 from tests.fakes.provider import FakeProvider
+from tests.process.blocking import without_websockets
 from tests.process.client import Client, check_order, story_of, text_of
 from tests.process.product import ROOT, Product
 
@@ -115,36 +113,20 @@ def elsewhere(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def guarded(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Product]:
     """A product that wants a key, and whose web process may be killed."""
-    made = Product(
+    with Product(
         tmp_path_factory.mktemp("guarded") / "data",
         AUTH="required",
         LLM_PROVIDER="openai",
         OPENAI_BASE_URL=provider.base_url,
         OPENAI_MODEL="gpt-4o-mini",
-    )
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    ) as started:
+        yield started
 
 
 @pytest.fixture
 def blocking_proxy(product: Product) -> Iterator[Proxy]:
-    """A way to the product on which no WebSocket can be opened."""
-    thread = LoopThread("proxy")
-    proxy = Proxy(("127.0.0.1", product.port), thread=thread)
-    proxy.lose_answers(b"Upgrade: websocket", times=1000)
-    yield proxy
-    proxy.close()
-    thread.close()
-
-
-def key_of(product: Product) -> str:
-    printed = product.printed_password
-    assert printed
-    command = [sys.executable, "manage.py", "create_api_key", printed[0], "test"]
-    environment = product.whole_environment
-    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).strip()
+    with without_websockets(product) as proxy:
+        yield proxy
 
 
 def fails(page: Page, code: str) -> Any:
@@ -159,7 +141,7 @@ def test_F71_the_module_and_the_hook_go_on_where_a_killed_server_broke(
 ) -> None:
     page, asked = open_in(elsewhere, guarded.url), []
     page.on("request", lambda request: asked.append(request.url))
-    key = key_of(guarded)
+    key = guarded.new_api_key()
     session_id = page.evaluate(FOLLOW, {"apiKey": key, "wish": LONG})
     page.evaluate(COMPONENT, [session_id, key])
     page.wait_for_function("events.filter(({ type }) => type === 'text.delta').length > 20")

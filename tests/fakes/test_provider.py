@@ -23,20 +23,6 @@ Json = dict[str, Any]
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeProvider]:
-    async with FakeProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
-async def client(fake: FakeProvider) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        base_url=fake.base_url, api_key="test", max_retries=0
-    ) as open_client:
-        yield open_client
-
-
-@pytest.fixture
 async def model(fake: FakeProvider) -> AsyncIterator[ChatOpenAI]:
     async with openai.DefaultAsyncHttpxClient() as http_client:
         yield ChatOpenAI(

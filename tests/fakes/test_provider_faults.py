@@ -15,20 +15,6 @@ from tests.fakes.waiting import until
 Json = dict[str, Any]
 
 
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeProvider]:
-    async with FakeProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
-async def client(fake: FakeProvider) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        base_url=fake.base_url, api_key="test", max_retries=0
-    ) as open_client:
-        yield open_client
-
-
 def asked(directives: str) -> list[Json]:
     return [{"role": "user", "content": f"[[fake {directives}]]"}]
 

@@ -91,6 +91,13 @@ class Product:
         """What its processes see, for commands beside them."""
         return {**_kept(os.environ), **self.environment}
 
+    def new_api_key(self) -> str:
+        """A key of the user whom the first start has made."""
+        assert self.printed_password
+        command = [sys.executable, "manage.py", "create_api_key", self.printed_password[0], "test"]
+        environment = self.whole_environment
+        return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).strip()
+
     def begin(self) -> None:
         """Start without waiting for anything."""
         with self._output_path.open("wb") as output:

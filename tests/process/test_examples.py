@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 
 from chatledger_client import TERMINAL, Chatledger, Event, NotFound, Unauthorized, Unavailable
-from tests.chaos.loops import LoopThread
 from tests.chaos.proxy import Proxy
+from tests.process.blocking import without_websockets
 from tests.process.client import Client, check_order, story_of, text_of
 from tests.process.product import ROOT, Product, wait_for
 
@@ -34,20 +34,13 @@ def guarded(
 ) -> Iterator[Product]:
     """A product that wants a key, and whose web process may be killed."""
     folder = tmp_path_factory.mktemp("guarded") / "data"
-    made = Product(folder, AUTH="required", **provider_settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(folder, AUTH="required", **provider_settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def key(guarded: Product) -> str:
-    printed = guarded.printed_password
-    assert printed
-    command = [sys.executable, "manage.py", "create_api_key", printed[0], "test"]
-    environment = guarded.whole_environment
-    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).strip()
+    return guarded.new_api_key()
 
 
 @pytest_asyncio.fixture
@@ -58,13 +51,8 @@ async def chat(product: Product) -> AsyncIterator[Chatledger]:
 
 @pytest.fixture
 def blocking_proxy(product: Product) -> Iterator[Proxy]:
-    """A way to the product on which no WebSocket can be opened."""
-    thread = LoopThread("proxy")
-    proxy = Proxy(("127.0.0.1", product.port), thread=thread)
-    proxy.lose_answers(b"Upgrade: websocket", times=1000)
-    yield proxy
-    proxy.close()
-    thread.close()
+    with without_websockets(product) as proxy:
+        yield proxy
 
 
 async def read_to_end(chat: Chatledger, session_id: str, *, after: int = 0) -> list[Event]:

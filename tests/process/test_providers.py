@@ -54,11 +54,8 @@ def product(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) ->
         "LLM_MAX_RETRIES": "0",
         "LLM_FALLBACK_MODELS": STAND_IN,
     }
-    made = Product(tmp_path_factory.mktemp("providers") / "data", **settings)
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with Product(tmp_path_factory.mktemp("providers") / "data", **settings) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
