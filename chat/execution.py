@@ -10,15 +10,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from django.db.models.functions import Now
 
-from chat import artifacts, counters, database, endings, events, leases, parts, sessions
+from chat import artifacts, counters, database, endings, events, leases, preparation
 from chat.agent import agent, catalog, pieces
 from chat.agent.artifacts import Artifact
 from chat.agent.errors import AgentError
-from chat.agent.history import Turn
 from chat.agent.pieces import Piece
 from chat.committer import Committer, LeaseLost, RunBuffer, StorageUnavailable
 from chat.draft import Draft
@@ -27,10 +26,9 @@ from chat.leases import Claim
 from chat.metering import Meter
 from chat.models import Run
 from chat.parts import ArtifactRef
+from chat.preparation import Prepared
 from chat.stream_log import StreamLog
-from costs import budgets, ledger
 from costs.ledger import Payer
-from costs.tariffs import Tariff
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +90,7 @@ class Execution:
             await self._end(_failed("internal", INTERNAL_ERROR), stop_reason="failed")
 
     async def _answer(self) -> None:
-        prepared = await database.patiently(_prepare, self.claim)
+        prepared = await database.patiently(preparation.prepare, self.claim)
         if prepared.cancelled:
             # Asked for before this worker could hear of it.
             self._stop = prepared.cancelled
@@ -120,7 +118,7 @@ class Execution:
         reason = _STOP_REASONS.get(self._meter.finish_reason, "stop")
         await self._end(events.RunFinished(stop_reason=reason), stop_reason=reason)
 
-    def _make_meter(self, prepared: "_Prepared") -> Meter:
+    def _make_meter(self, prepared: Prepared) -> Meter:
         provider, name = catalog.resolve(self.claim.model)
         place = self.claim.place
         return Meter(
@@ -297,33 +295,3 @@ async def execute(
 
 def _failed(code: str, message: str) -> events.RunFailed:
     return events.RunFailed(code=code, message=message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """The conversation and what is known beside it, and what has become of the run before."""
-
-    turns: list[Turn]
-    context: dict[str, Any]
-    carried: ledger.Total
-    tariff: Tariff
-    cancelled: CancelReason | None
-
-
-def _prepare(claim: Claim) -> _Prepared:
-    place = claim.place
-    if place.attempt > 1:
-        endings.abandon_calls(place.run_id)
-        for call in ledger.calls_of_run(place.run_id):
-            budgets.settle(call.pk)
-    run = Run.objects.select_related("session").get(pk=place.run_id)
-    history = sessions.history_of(run)
-    turns = [Turn(message.role, parts.load(message.parts)) for message in history]
-    carried = ledger.total_of_run(place.run_id) if place.attempt > 1 else ledger.NOTHING
-    return _Prepared(
-        turns=turns,
-        context=run.session.context,
-        carried=carried,
-        tariff=catalog.tariff(claim.model.partition(":")[0]),
-        cancelled=run.requested_cancel,
-    )
