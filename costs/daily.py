@@ -1,6 +1,6 @@
 """The tables of daily sums: caches of the ledger, which may be emptied and are built again.
 
-What is spent in a day is summed by four sets of columns, so that each report reads the smallest
+What is spent in a day is summed by five sets of columns, so that each report reads the smallest
 table that answers it. An amount is kept in two columns, micro-dollars and the pico-dollars below,
 because SQLite cannot add up more than 9.2 million dollars in pico-dollars.
 """
@@ -103,6 +103,25 @@ class DailyOwnerCost(DailySum):
         indexes = [models.Index(fields=["owner_key", "day"], name="daily_owner_cost_owner")]
 
 
+class DailySessionCost(DailySum):
+    """The day's calls of each chat session, by model."""
+
+    dimensions = ("day", "session_key", "owner_key", "provider", "model", "outcome")
+
+    session_key = models.CharField(max_length=240)
+    owner_key = models.CharField(max_length=80)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "session_key", "provider", "model", "outcome"],
+                name="daily_session_cost_once",
+            )
+        ]
+        indexes = [models.Index(fields=["owner_key", "day"], name="daily_session_cost_owner")]
+
+
 class DailyRunCost(DailySum):
     """The day's calls of each run, by model."""
 
@@ -164,5 +183,6 @@ TABLES: tuple[type[DailySum], ...] = (
     DailyCost,
     DailyClassCost,
     DailyOwnerCost,
+    DailySessionCost,
     DailyRunCost,
 )

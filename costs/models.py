@@ -16,6 +16,7 @@ from costs.daily import (
     DailyCost,
     DailyOwnerCost,
     DailyRunCost,
+    DailySessionCost,
     SummedDay,
     SumsProgress,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "DailyCost",
     "DailyOwnerCost",
     "DailyRunCost",
+    "DailySessionCost",
     "ExchangeRate",
     "LedgerEntry",
     "ModelCall",

@@ -16,7 +16,7 @@ def guard(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("costs", "0008_daily_class_sums"),
+        ("costs", "0008_more_daily_sums"),
     ]
 
     operations = [

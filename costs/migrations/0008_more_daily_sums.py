@@ -7,7 +7,7 @@ from django.db.models import F
 
 
 def sum_anew(apps: Any, schema_editor: Any) -> None:
-    """Days that are summed already lack the sums by class."""
+    """Days that are summed already lack the sums by class and by session."""
     days = apps.get_model("costs", "SummedDay").objects
     days.update(built_at=None, version=F("version") + 1)
 
@@ -48,6 +48,44 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("day", "token_class", "provider", "model", "outcome"),
                         name="daily_class_cost_once",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DailySessionCost",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("provider", models.CharField(max_length=40)),
+                ("model", models.CharField(max_length=160)),
+                ("outcome", models.CharField(max_length=12)),
+                ("calls", models.BigIntegerField()),
+                ("unpriced_calls", models.BigIntegerField()),
+                ("prompt_tokens", models.BigIntegerField()),
+                ("cached_tokens", models.BigIntegerField()),
+                ("completion_tokens", models.BigIntegerField()),
+                ("amount_micro", models.BigIntegerField(null=True)),
+                ("amount_rest", models.BigIntegerField(null=True)),
+                ("estimated_micro", models.BigIntegerField(null=True)),
+                ("estimated_rest", models.BigIntegerField(null=True)),
+                ("session_key", models.CharField(max_length=240)),
+                ("owner_key", models.CharField(max_length=80)),
+            ],
+            options={
+                "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["owner_key", "day"], name="daily_session_cost_owner")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "session_key", "provider", "model", "outcome"),
+                        name="daily_session_cost_once",
                     )
                 ],
             },
