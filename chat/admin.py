@@ -10,13 +10,14 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from chat import answers, cost_page, parts  # noqa: F401 - registers the report
+from chat import answers, cost_page, login, parts  # noqa: F401 - registers the report
 from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import charges, ledger
 from costs.admin_base import ReadOnlyAdmin, table_of
 
 admin.site.site_header = "Chatledger"
 admin.site.site_title = "Chatledger"
+admin.site.login_form = login.AdminLoginForm
 admin.site.index_title = "Conversations and costs"
 # Lists of calls and entries are wide.
 admin.site.enable_nav_sidebar = False

@@ -73,7 +73,12 @@ async def take(principal: Principal, *, address: str) -> None:
         return
     caller = f"address:{address}" if principal == EVERYBODY else principal.owner_key
     loop = asyncio.get_running_loop()
-    await loop.run_in_executor(_threads, lambda: _counter().take(caller, per_minute=per_minute))
+    await loop.run_in_executor(_threads, lambda: take_now(caller, per_minute=per_minute))
+
+
+def take_now(caller: str, *, per_minute: int) -> None:
+    """Count something that may be done so often, on this thread. Raises TooOften."""
+    _counter().take(caller, per_minute=per_minute)
 
 
 @lru_cache(maxsize=1)

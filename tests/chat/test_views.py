@@ -84,7 +84,7 @@ async def test_who_is_not_logged_in_is_sent_to_the_login(async_client, settings)
     settings.AUTH = "required"
     answer = await async_client.get("/s/mine")
     assert answer.status_code == 302
-    assert answer["Location"] == "/admin/login/?next=/s/mine"
+    assert answer["Location"] == "/login/?next=/s/mine"
 
 
 @pytest.mark.django_db(transaction=True)
