@@ -124,8 +124,9 @@ class Meter:
             self.finish_reason = call.finish_reason
             if call.allowance.is_held:
                 self._unsettled.append(call.allowance)
-            self.buffer.add(call.event, call.write)
-            self.buffer.add(self.total())
+            # What is told of a call's end has its true cost already.
+            self.buffer.add(self.total(), call.write)
+            self.buffer.add(call.event)
 
     async def settle(self) -> None:
         """Give back to the budgets what calls did not use, once their charges are committed."""

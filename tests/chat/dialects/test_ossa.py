@@ -73,6 +73,9 @@ async def test_F05_F06_counts_and_costs_are_numbers_that_only_grow(ringing):
     costs = [data["cost"] for data in tokens]
     assert all(isinstance(cost, float) for cost in costs)
     assert costs == sorted(costs)
+    # Once the provider has counted, all say the same.
+    assert told[-2]["cost_summary"] == told[-1]["cost_summary"]
+    assert told[-1]["cost_summary"]["completion_tokens"] == 3
     assert costs[-1] > 0
     summary = told[-1]["cost_summary"]
     assert set(summary) == {

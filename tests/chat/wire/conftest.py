@@ -49,10 +49,10 @@ class Telling:
 
     def end_call(self, *, total="0.000009"):
         self.say(
+            events.CostUpdated(total=total, estimated=False, prompt_tokens=10, completion_tokens=2),
             events.ModelCallFinished(
                 call_id="c", status="complete", cost=total, is_estimated=False, **USAGE
             ),
-            events.CostUpdated(total=total, estimated=False, prompt_tokens=10, completion_tokens=2),
         )
 
     def use_tool(self, *, fails=False):
