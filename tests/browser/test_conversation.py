@@ -134,6 +134,8 @@ def test_a_failed_run_tells_why_and_can_be_retried(chat: ChatPage) -> None:
     expect(turn.get_by_test_id("run-error-code")).to_have_text("truncated")
     turn.get_by_test_id("retry").click()
     expect(chat.turns).to_have_count(2)
+    expect(chat.turns.first.get_by_test_id("retry")).to_be_hidden()
+    expect(chat.turns.first.get_by_test_id("retried")).to_be_visible()
     expect(chat.wait_until_ended()).to_have_attribute("data-status", "finished")
     first, second = chat.stored_texts("user")
     assert first == second

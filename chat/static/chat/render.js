@@ -1,6 +1,7 @@
 /** Paints a chat: at most once per animation frame, and only the runs that changed. */
 
 import { place } from "./dom.js";
+import { textOf } from "./message.js";
 import { TurnView, UserView } from "./turn.js";
 
 const DEFERRED_MS = 250;
@@ -72,10 +73,11 @@ export class ConversationView {
     let isDone = true;
     const known = this.#turns;
     this.#turns = new Map();
-    const elements = runs.map((run) => {
+    const elements = runs.map((run, index) => {
       const turn = known.get(run.runId) ?? new TurnView(run.runId, this.handlers);
       this.#turns.set(run.runId, turn);
-      isDone = turn.paint(run, { canRetry }) && isDone;
+      const wasRetried = asksTheSame(run, runs[index + 1]);
+      isDone = turn.paint(run, { canRetry, wasRetried }) && isDone;
       return turn.element;
     });
     clearTimeout(this.#timer);
@@ -124,4 +126,8 @@ export class ConversationView {
     this.jump.hidden = this.#isAtBottom || rest < BOTTOM_PX;
     if (scrollTop < TOP_PX && this.#chat?.hasOlder) this.handlers.onNearTop();
   }
+}
+
+function asksTheSame(run, next) {
+  return Boolean(run.user && next?.user && textOf(run.user) === textOf(next.user));
 }

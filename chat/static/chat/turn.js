@@ -155,11 +155,12 @@ function errorBox(onRetry) {
   const data = { testid: "retry" };
   const retry = el("button", { type: "button", class: "secondary", data, onclick: onRetry });
   retry.append(icon("retry"), "Retry");
+  const retried = el("p", { class: "note", text: "Asked again below.", data: { testid: "retried" } });
   const title = el("strong", { text: "The answer failed" });
   const head = el("div", { class: "error-head" }, icon("alert"), title, code);
   const box = { class: "error-box", data: { testid: "run-error" } };
-  const element = el("div", box, head, text, retry);
-  return { element, code, text, retry };
+  const element = el("div", box, head, text, retry, retried);
+  return { element, code, text, retry, retried };
 }
 
 export class TurnView {
@@ -174,27 +175,30 @@ export class TurnView {
   }
 
   /** Give false when a part was left for later. */
-  paint(run, { canRetry }) {
-    if (run === this.#painted[0] && canRetry === this.#painted[1]) return true;
+  paint(run, { canRetry, wasRetried }) {
+    const painted = [run, canRetry, wasRetried];
+    if (painted.every((value, index) => value === this.#painted[index])) return true;
     this.element.dataset.status = run.status;
-    const hasAnswer = run.assistant || run.cost || isActive(run) || run.status === "cancelled";
+    const hasSaid = run.assistant?.parts.length > 0 || run.cost;
+    const hasAnswer = hasSaid || isActive(run) || run.status === "cancelled";
     if (run.user) this.#user.paint(run.user);
     const isDone = hasAnswer ? this.#answer.paint(run) : true;
-    if (run.error) this.#paintError(run, canRetry);
+    if (run.error) this.#paintError(run, { canRetry, wasRetried });
     const elements = [
       run.user ? this.#user.element : null,
       hasAnswer ? this.#answer.element : null,
       run.error ? this.error.element : null,
     ];
     place(this.element, elements.filter(Boolean));
-    this.#painted = isDone ? [run, canRetry] : [];
+    this.#painted = isDone ? painted : [];
     return isDone;
   }
 
-  #paintError({ error, user }, canRetry) {
+  #paintError({ error, user }, { canRetry, wasRetried }) {
     setText(this.error.code, error.code);
     setText(this.error.text, error.message);
-    this.error.retry.hidden = !user;
+    this.error.retry.hidden = !user || wasRetried;
+    this.error.retried.hidden = !wasRetried;
     this.error.retry.disabled = !canRetry;
   }
 }
