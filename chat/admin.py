@@ -65,7 +65,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "session", "status", "model", "cost", "attempt", "ended_at", "id")
+    list_display = ("created_at", "session", "status", "model", "cost", "attempt", "ended_at")
     list_filter = ("status", "model", "error_code")
     list_select_related = ("session",)
     search_fields = ("=id", "=session__session_id")

@@ -3,6 +3,7 @@
 Each bar and dot has a title with its value; a page shows the same numbers as a table too.
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +22,9 @@ WIDTH, HEIGHT = 720, 240
 STYLE = Style(label_font_size=15, major_label_font_size=15)
 
 
-def bars(title: str, *, labels: Sequence[str], series: Mapping[str, Sequence[int]]) -> SafeString:
-    """Draw counts that add up, one colour for each series."""
-    highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
+def bars(title: str, *, labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> SafeString:
+    """Draw amounts that add up, one colour for each series."""
+    highest = math.ceil(max(map(sum, zip(*series.values(), strict=True)), default=0))
     step = max(-(-highest // 4), 1)
     ticks = list(range(0, highest + step, step))
     return _draw(pygal.StackedBar(**_config(labels), y_labels=ticks), title, series)

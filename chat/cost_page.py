@@ -132,7 +132,9 @@ def _shown(asked: Query) -> dict[str, Any]:
         "group_by": ",".join(asked.groups),
         "currencies": exchange.currencies(on=asked.last),
         "report": report,
-        "names": list(cost_reports.named(dict.fromkeys(asked.groups, ""))),
+        "names": [
+            name.replace("_", " ") for name in cost_reports.named(dict.fromkeys(asked.groups, ""))
+        ],
         "rows": _rows(report),
         "chart": _chart(by_day),
         "latency": latency.read(asked),
@@ -179,10 +181,16 @@ def _chart(by_day: Report) -> dict[str, Any] | None:
     lines = [days.get(label) for label in labels]
     series = {
         "useful": [
-            ((line.amount_pico or 0) - line.wasted_pico) // pico if line else 0 for line in lines
+            _drawn((line.amount_pico or 0) - line.wasted_pico, pico) if line else 0
+            for line in lines
         ],
-        "wasted": [line.wasted_pico // pico if line else 0 for line in lines],
+        "wasted": [_drawn(line.wasted_pico, pico) if line else 0 for line in lines],
     }
     title = f"Cost by day, in {unit.format(asked.currency)}"
     svg: SafeString = charts.bars(title, labels=[label[5:] for label in labels], series=series)
     return {"title": title, "svg": svg, "series": list(series)}
+
+
+def _drawn(amount_pico: int, unit_pico: int) -> float:
+    """An amount as high as its bar, with three digits behind the point."""
+    return round(amount_pico / unit_pico, 3)

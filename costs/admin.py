@@ -51,7 +51,6 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "prompt_tokens",
         "completion_tokens",
         "cost",
-        "id",
     )
     list_filter = (PricedFilter, "status", "usage_source", ProviderFilter)
     search_fields = ("=id", "=run_id", "=session_key", "=owner_key", "=provider_request_id")
@@ -114,7 +113,8 @@ class PriceSnapshotAdmin(ReadOnlyAdmin):
 class AddedAdmin(ReadOnlyAdmin):
     """Rows that people add; a later one supersedes an earlier one."""
 
-    readonly_fields = ("created_by", "recorded_at")
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("created_by", "recorded_at") if obj else ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super(ReadOnlyAdmin, self).has_add_permission(request)

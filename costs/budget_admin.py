@@ -62,6 +62,15 @@ class BudgetAdmin(AnyModelAdmin):
         super().delete_model(request, obj)
         budget_windows.recount_all(obj.scope, obj.period)
 
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
+        for budget in queryset:
+            self.delete_model(request, budget)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        # Its periods go with it, though nobody may delete one by itself.
+        deleted, counts, _, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, set(), protected
+
     @admin.display(description="limit in USD", ordering="limit_pico")
     def limit(self, budget: Budget) -> str:
         return money.plain(budget.limit_pico)

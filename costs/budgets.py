@@ -53,8 +53,13 @@ class Exceeded(Exception):
     """A budget has no room for the call."""
 
     def __init__(self, notice: Notice) -> None:
-        time = "today" if notice.period == Budget.Period.DAY else "this month"
-        super().__init__(f"{_WHOSE[notice.scope]} for {time} has no room for this.")
+        is_daily = notice.period == Budget.Period.DAY
+        time, anew = ("today", "at 0:00 UTC") if is_daily else ("this month", "with the next one")
+        whose = _WHOSE[notice.scope]
+        super().__init__(
+            f"{whose} for {time} has not enough left for this. It begins anew {anew};"
+            " an operator can grant more before."
+        )
         self.notice = notice
 
 

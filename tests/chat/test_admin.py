@@ -54,6 +54,13 @@ def test_A_1_every_list_and_page_opens_and_escapes_what_people_wrote(admin, done
         assert b"<svg onload" not in answer.content
 
 
+@pytest.mark.parametrize("name", ["priceoverride", "exchangerate"])
+def test_a_form_to_add_a_row_has_nothing_that_is_not_asked_for(admin, name):
+    page = admin.get(reverse(f"admin:costs_{name}_add")).content.decode()
+    assert "object at 0x" not in page
+    assert "Recorded at" not in page
+
+
 def test_a_run_shows_its_cost_and_leads_to_its_calls(admin, done):
     page = admin.get(reverse("admin:chat_run_change", args=[done.pk])).content.decode()
     amount = sum(LedgerEntry.objects.values_list("amount_pico", flat=True))

@@ -12,7 +12,8 @@ from django.urls import reverse
 from costs import reports
 from costs.ledger import Payer
 from costs.models import LedgerEntry
-from tests.costs import storm
+from costs.usage import Usage
+from tests.costs import calls, storm
 
 pytestmark = pytest.mark.django_db
 EVIL = '<img src=x onerror=alert(1)> "><svg onload=alert(2)>'
@@ -52,6 +53,17 @@ def test_M8_A_1_the_page_shows_the_ledger_s_sum_and_escapes_what_people_wrote(cl
     drawn = re.search(r"<svg .*?</svg>", page, re.DOTALL)[0]
     assert not re.search(r"<script|<style|style=|on\w+=|http://(?!www\.w3\.org)", drawn)
     assert "default-src 'self'" in answer["Content-Security-Policy"]
+
+
+def test_a_bar_is_as_high_as_what_it_shows(client, bob):
+    payer = calls.payer()
+    calls.made(payer, Usage(input=16_690), at=datetime.now(UTC))
+    calls.made(payer, Usage(input=2_634), at=datetime.now(UTC), status="failed")
+    page = client.get(URL).content.decode()
+    assert "Cost by day, in thousandths of a USD" in page
+    day = f"{datetime.now(UTC):%m-%d}"
+    assert f"<title>{day}: 16.69</title>" in page
+    assert f"<title>{day}: 2.634</title>" in page
 
 
 def test_users_have_their_names_and_lead_to_their_sessions(client, bob, spent):

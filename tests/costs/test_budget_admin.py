@@ -60,3 +60,14 @@ def test_periods_are_neither_added_nor_deleted_by_hand(admin, window):
     assert admin.get(reverse("admin:costs_budgetwindow_add")).status_code == 403
     delete = reverse("admin:costs_budgetwindow_delete", args=[window.pk])
     assert admin.post(delete, {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_a_budget_goes_with_its_periods(admin, window, way):
+    budget = window.budget
+    if way == "page":
+        admin.post(reverse("admin:costs_budget_delete", args=[budget.pk]), {"post": "yes"})
+    else:
+        chosen = {"action": "delete_selected", "_selected_action": [budget.pk], "post": "yes"}
+        admin.post(reverse("admin:costs_budget_changelist"), chosen)
+    assert not Budget.objects.exists()
