@@ -47,6 +47,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class NoHealthChecks(logging.Filter):
+    """Keeps back that a health check was answered with an error: who asked was told why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        return not getattr(request, "path", "").startswith("/health")
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
 

@@ -123,6 +123,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+DATE_FORMAT, DATETIME_FORMAT = "Y-m-d", "Y-m-d H:i:s"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.data_dir / "static"
@@ -156,9 +157,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": f"project.logs.{env.log_format.title()}Formatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"health": {"()": "project.logs.NoHealthChecks"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["health"]}
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        name: {"level": env.log_level, "propagate": True} for name in ("project", "chat", "costs")
+        # Django's own handler would say everything a second time.
+        "django": {"handlers": [], "level": "WARNING", "propagate": True},
+        **{name: {"level": env.log_level} for name in ("project", "chat", "costs")},
     },
 }

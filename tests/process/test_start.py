@@ -67,6 +67,15 @@ def test_a_second_start_on_the_same_data_is_refused(product: Product, client: Cl
     assert client.get("/health/ready")["status"] == "ok"
 
 
+def test_who_ends_it_while_it_starts_is_shown_no_traceback(make_product: Maker) -> None:
+    product = make_product()
+    for pause_s in (0.1, 0.4, 1.0):
+        product.begin()
+        time.sleep(pause_s)
+        assert product.stop(signal.SIGINT) in (0, 130, -signal.SIGINT)
+        assert "Traceback" not in product.output
+
+
 def test_a_taken_port_is_told_in_one_line(make_product: Maker) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -2,8 +2,9 @@ import json
 import logging
 
 import pytest
+from django.test import RequestFactory
 
-from project.logs import JsonFormatter, TextFormatter
+from project.logs import JsonFormatter, NoHealthChecks, TextFormatter
 
 
 def record(message, *arguments):
@@ -20,6 +21,14 @@ def test_M_2_a_json_line_is_json_whatever_it_says():
     line = JsonFormatter().format(record('quote " and \n newline'))
     assert json.loads(line)["message"] == 'quote " and \n newline'
     assert "\n" not in line
+
+
+def test_a_health_check_that_is_answered_with_an_error_is_no_news():
+    for path, is_told in (("/health/ready", False), ("/api/sessions", True)):
+        refused = record("Service Unavailable")
+        refused.request = RequestFactory().get(path)
+        assert NoHealthChecks().filter(refused) is is_told
+    assert NoHealthChecks().filter(record("said by no request"))
 
 
 def test_fields_stand_behind_the_message_and_cannot_forge_a_line():

@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+import urllib.error
 import urllib.request
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -26,6 +27,8 @@ from chat.management.supervisor import Child, Supervisor
 
 STOP_WITHIN_S = 9.0
 READY_WITHIN_S = 60.0
+#: The first start of a process is slow, and a part that is away is to be named soon.
+TELL_AFTER_S = 10.0
 LOG_BYTES = 10 * 1024 * 1024
 LOG_LINE = "%(asctime)s %(message)s"
 
@@ -63,7 +66,7 @@ class Command(BaseCommand):
             if starting.done():
                 starting.result()
                 await stopping
-            self._write_line("up", "stopping")
+            self._write_line("up", "stopping; answers that are being written are handed over")
         finally:
             starting.cancel()
             await supervisor.stop(grace_s=STOP_WITHIN_S)
@@ -102,10 +105,15 @@ class Command(BaseCommand):
         host = "127.0.0.1" if self.env.host in ("0.0.0.0", "::") else self.env.host  # noqa: S104  # nosec B104
         wanted = [f"http://{_bracketed(host)}:{self.ports[0]}/health/ready"]
         wanted += [f"{model_url}/health"] if model_url else []
-        deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
+        began_at = asyncio.get_running_loop().time()
+        was_told = False
         for url in wanted:
-            while not await asyncio.to_thread(_answers, url):
-                if asyncio.get_running_loop().time() > deadline:
+            while missing := await asyncio.to_thread(_missing_at, url):
+                waited_s = asyncio.get_running_loop().time() - began_at
+                if waited_s > TELL_AFTER_S and not was_told:
+                    self._write_line("up", f"still waiting for {url}: {missing}")
+                    was_told = True
+                if waited_s > READY_WITHIN_S:
                     self._write_line("up", f"{url} gives no good answer yet; see above")
                     return
                 await asyncio.sleep(0.1)
@@ -120,6 +128,12 @@ class Command(BaseCommand):
                 "up",
                 f"Admin: {url}admin/ name: admin password: {password} (shown only now)",
                 is_secret=True,
+            )
+        if settings.IS_BEHIND_TLS:
+            self._write_line(
+                "up",
+                "People reach it through a proxy that ends TLS and sets X-Forwarded-Proto;"
+                " plain HTTP is sent on to https.",
             )
         self._write_line("up", f"Chatledger is ready: {url}")
 
@@ -228,12 +242,15 @@ def _web(number: int, sockets: list[int], environment: dict[str, str]) -> Child:
     )
 
 
-def _answers(url: str) -> bool:
+def _missing_at(url: str) -> str:
+    """What keeps an address from answering well; empty when it does."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # nosec B310
-            return bool(response.status == 200)
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # nosec B310
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read(500).decode(errors="replace")
     except OSError:
-        return False
+        return "no answer"
 
 
 def _bracketed(host: str) -> str:
