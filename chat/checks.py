@@ -1,5 +1,6 @@
 """Wrong configuration, found at start and named with the way out."""
 
+import os
 from typing import Any
 
 from django.conf import settings
@@ -86,7 +87,10 @@ def check_provider(**_: Any) -> list[CheckMessage]:
                 id="chat.E004",
             )
         ]
-    return _needs(wanted, f"LLM_PROVIDER={wanted} asks for it.")
+    why = f"LLM_PROVIDER={wanted} asks for it."
+    if settings.ENV.manifest and "LLM_PROVIDER" not in os.environ:
+        why = "The manifest's spec.llm.provider asks for it. LLM_PROVIDER=scripted needs no key."
+    return _needs(wanted, why)
 
 
 @register()

@@ -56,6 +56,7 @@ class Server:
             self._asking = asyncio.create_task(self._ask())
         if self._asking and not self._was_asked:
             await asyncio.wait({self._asking}, timeout=WAIT_S)
+            self._was_asked = True
         return self._tools
 
     async def _ask(self) -> None:
