@@ -13,6 +13,17 @@ from tests.process.product import Product
 pytestmark = pytest.mark.browser
 
 
+def test_the_examples_are_such_that_the_model_can_do_them(chat: ChatPage) -> None:
+    examples = chat.page.get_by_test_id("example-prompt").filter(visible=True)
+    expect(examples.first).to_have_text("What is 12.5% of 3,480?")
+    model = {"model": "local:small", "provider": "local", "name": "small", "is_default": True}
+    offered = {"items": [{**model, "supports_tools": False, "price": None}], "default": None}
+    chat.page.route("**/api/models", lambda route: route.fulfill(json=offered))
+    chat.page.reload()
+    expect(examples.first).to_have_text("Write a haiku about the sea")
+    expect(examples).to_have_count(3)
+
+
 def test_a_conversation_is_renamed(chat: ChatPage) -> None:
     chat.ask("A name to be changed [[fake tokens=1]]")
     row = chat.sessions.first

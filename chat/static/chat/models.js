@@ -54,6 +54,8 @@ export class ModelPicker {
     setText(this.price, item ? money.formatPrice(item.price) : "");
     const limits = item?.supports_tools ? "" : " · cannot use tools";
     this.select.title = item ? item.model + limits : "";
+    // The examples are such that the model can do them.
+    document.body.dataset.tools = item && !item.supports_tools ? "none" : "some";
   }
 }
 
