@@ -28,6 +28,9 @@ class MeteredChatGemini(Metered, ChatGoogleGenerativeAI):
 
     usage_format: ClassVar[WireFormat] = wire_usage.GEMINI
     limit_field = "max_output_tokens"
+    #: One try: retries inside the client would be requests that nobody counts. LangChain's own
+    #: field is also called `retries`, and would take how often Metered asks.
+    max_retries: int = 1
     finish_reasons = {
         "STOP": "stop",
         "MAX_TOKENS": "length",
@@ -75,8 +78,6 @@ def _made(model: str, base_url: str | None, **more: Any) -> MeteredChatGemini:
         model=model,
         base_url=base_url,
         vertexai=False,
-        # Retries inside the client would be requests that nobody counts: this is one try.
-        max_retries=1,
         **more,
     )
 

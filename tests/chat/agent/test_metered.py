@@ -4,15 +4,17 @@ import uuid
 
 import pytest
 from langchain_core.messages import HumanMessage
+from pydantic import SecretStr
 
 from chat.agent.errors import AgentError
-from chat.agent.providers import scripted
+from chat.agent.providers import gemini_client, scripted
 from chat.agent.providers.scripted_model import MeteredScriptedChatModel
 from chat.metering import Meter
 from costs import budgets
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
 from costs.ledger import Payer
 from costs.tariffs import Tariff
+from tests.fakes.provider import FakeProvider
 
 #: A call asks the budgets first.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,9 +34,12 @@ class Told(list):
 
 
 def metered(told, **limits):
+    return measured(MeteredScriptedChatModel(**limits), told)
+
+
+def measured(model, told):
     payer = Payer(run_id=uuid.uuid4(), attempt=1, session_key="s", owner_key="o")
     tariff = Tariff(provider="scripted", listed=scripted.PROVIDER.price)
-    model = MeteredScriptedChatModel(**limits)
     model.measure_with(
         Meter(buffer=told, payer=payer, provider="scripted", model="demo", tariff=tariff)
     )
@@ -92,6 +97,25 @@ async def test_what_was_set_aside_for_a_request_that_is_cancelled_before_it_is_s
     await model._meter.settle()
     window = await BudgetWindow.objects.aget()
     assert (window.held_pico, window.spent_pico) == (0, 0)
+
+
+async def test_each_request_of_gemini_s_client_is_a_call(settings, monkeypatch):
+    monkeypatch.setattr("chat.agent.metered.FIRST_PAUSE_S", 0.0)
+    told = Told()
+    async with FakeProvider() as fake:
+        settings.ENV = settings.ENV.model_copy(
+            update={
+                "gemini_base_url": fake.root_url,
+                "gemini_api_key": SecretStr("k"),
+                "llm_max_retries": 2,
+            }
+        )
+        model = measured(gemini_client.build("gemini-2.5-flash"), told)
+        with pytest.raises(AgentError, match="cannot be reached"):
+            await model.ainvoke([HumanMessage("[[fake fault=500]]")])
+        await model.aclose()
+    assert len(fake.requests) == 3
+    assert [event.type for event in told].count("model_call.started") == 3
 
 
 async def test_a_request_that_nobody_would_pay_for_is_not_sent():
