@@ -103,6 +103,18 @@ def test_what_a_provider_bills_is_what_is_charged(
         assert client.answer_of(run) == record.text_sent, model
 
 
+@pytest.mark.parametrize("asked", ["nousage=1", "zerousage=1"])
+def test_usage_that_a_provider_does_not_tell_is_estimated(
+    client: Client, provider: FakeProvider, asked: str
+) -> None:
+    for model, run in ask_all(client, f"text=estimated cut=1 {asked}").items():
+        record, (call,) = record_of(provider, run), run["calls"]
+        assert (run["status"], run["estimated"]) == ("finished", True), model
+        assert (call["status"], call["usage_source"]) == ("complete", "estimated"), model
+        assert call["usage"]["completion_tokens"] == record.tokens_sent, model
+        assert call["usage"]["prompt_tokens"] > 0, model
+
+
 def test_a_search_of_the_provider_s_own_is_a_fee(client: Client, provider: FakeProvider) -> None:
     models = ("openai:o3-pro", "anthropic:claude-opus-5", "gemini:gemini-3-pro-preview")
     for model, run in ask_all(client, "tokens=9 web_searches=2", models).items():

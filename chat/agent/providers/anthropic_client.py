@@ -42,8 +42,8 @@ class MeteredChatAnthropic(Metered, ChatAnthropic):
 
 
 def _as_sent(usage: Any) -> dict[str, Any]:
-    sent: dict[str, Any] = usage.model_dump(mode="json", exclude_none=True)
-    return sent
+    """The usage object as it came; what only speaks Anthropic's format may send none."""
+    return usage.model_dump(mode="json", exclude_none=True) if usage else {}
 
 
 def build(model: str) -> MeteredChatAnthropic:
