@@ -129,13 +129,25 @@ class CallMeter:
         if self.first_token_at is None:
             self.first_token_at = timezone.now()
         self.tally.add_piece(text)
-        self._keep_now_and_then()
 
     def provider_usage(self, raw: dict[str, Any], usage_format: WireFormat) -> None:
         """Take the provider's own count, and what stands beside it."""
         self.tally.take(raw, usage_format)
         self.stated_pico = pricing.stated_pico(self.tally.raw)
         self.service_tier = wire_usage.service_tier(self.tally.raw)
+
+    def keep(self) -> None:
+        """Store from the first output on, now and then, what would be lost with the worker."""
+        used, now = self.tally.output_tokens, time.monotonic()
+        is_due = now - self._kept_at >= KEEP_EVERY_S or not self._kept_tokens
+        if not used or not (is_due or used - self._kept_tokens >= KEEP_EVERY_TOKENS):
+            return
+        self._kept_at, self._kept_tokens = now, used
+        call_id, first_token_at = self.call_id, self.first_token_at
+        usage = self.tally.best()
+        self.buffer.also(
+            lambda _: ledger.keep_usage(call_id=call_id, usage=usage, first_token_at=first_token_at)
+        )
 
     def close(self, status: ModelCall.Status, *, error_code: str = "") -> None:
         """End the call and charge it. Does not wait: the task may be being cancelled."""
@@ -189,18 +201,3 @@ class CallMeter:
     def _price_served(self) -> Price | None:
         model = self.served_model or self.target.model
         return self.target.tariff.price(model, at=self.started_at, service_tier=self.service_tier)
-
-    def _keep_now_and_then(self) -> None:
-        used = self.tally.output_tokens
-        now = time.monotonic()
-        is_due = (
-            now - self._kept_at >= KEEP_EVERY_S or used - self._kept_tokens >= KEEP_EVERY_TOKENS
-        )
-        if self.tally.pieces > 1 and not is_due:
-            return
-        self._kept_at, self._kept_tokens = now, used
-        call_id, first_token_at = self.call_id, self.first_token_at
-        usage = self.tally.best()
-        self.buffer.also(
-            lambda _: ledger.keep_usage(call_id=call_id, usage=usage, first_token_at=first_token_at)
-        )

@@ -169,6 +169,7 @@ class Metered(BaseChatModel):
         # What comes with a piece counts this piece too.
         if usage := metadata.pop(WIRE_USAGE, None):
             call.provider_usage(usage, self.usage_format)
+        call.keep()
 
     async def _open_call(self, messages: list[BaseMessage], tools: Any) -> CallMeter:
         if self._meter is None:

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 import uuid
+from contextlib import asynccontextmanager
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -14,6 +15,7 @@ from costs import budgets
 from costs.budget_models import Budget, BudgetHold, BudgetWindow
 from costs.ledger import Payer
 from costs.tariffs import Tariff
+from costs.usage import Usage
 from tests.fakes.provider import FakeProvider
 
 #: A call asks the budgets first.
@@ -44,6 +46,22 @@ def measured(model, told):
         Meter(buffer=told, payer=payer, provider="scripted", model="demo", tariff=tariff)
     )
     return model
+
+
+@asynccontextmanager
+async def gemini(settings, told):
+    """A fake provider, and Gemini's client that asks it up to three times."""
+    async with FakeProvider() as fake:
+        settings.ENV = settings.ENV.model_copy(
+            update={
+                "gemini_base_url": fake.root_url,
+                "gemini_api_key": SecretStr("k"),
+                "llm_max_retries": 2,
+            }
+        )
+        model = measured(gemini_client.build("gemini-2.5-flash"), told)
+        yield fake, model
+        await model.aclose()
 
 
 async def test_who_does_not_stream_is_charged_too():
@@ -102,20 +120,22 @@ async def test_what_was_set_aside_for_a_request_that_is_cancelled_before_it_is_s
 async def test_each_request_of_gemini_s_client_is_a_call(settings, monkeypatch):
     monkeypatch.setattr("chat.agent.metered.FIRST_PAUSE_S", 0.0)
     told = Told()
-    async with FakeProvider() as fake:
-        settings.ENV = settings.ENV.model_copy(
-            update={
-                "gemini_base_url": fake.root_url,
-                "gemini_api_key": SecretStr("k"),
-                "llm_max_retries": 2,
-            }
-        )
-        model = measured(gemini_client.build("gemini-2.5-flash"), told)
+    async with gemini(settings, told) as (fake, model):
         with pytest.raises(AgentError, match="cannot be reached"):
             await model.ainvoke([HumanMessage("[[fake fault=500]]")])
-        await model.aclose()
     assert len(fake.requests) == 3
     assert [event.type for event in told].count("model_call.started") == 3
+
+
+async def test_what_is_kept_first_is_what_the_provider_says_with_its_first_piece(
+    settings, monkeypatch
+):
+    kept = []
+    monkeypatch.setattr("costs.ledger.keep_usage", lambda **stored: kept.append(stored["usage"]))
+    monkeypatch.setattr(Told, "also", lambda _, write: write([]))
+    async with gemini(settings, Told()) as (_, model):
+        await model.ainvoke([HumanMessage("Hi there [[fake text=abc cut=1 cached=2]]")])
+    assert kept == [Usage(input=4, cache_read=2, output=1)]
 
 
 async def test_a_request_that_nobody_would_pay_for_is_not_sent():
