@@ -154,7 +154,7 @@ class CallMeter:
         if self._is_closed:
             return
         self._is_closed = True
-        usage, source, flags = self.tally.final(status)
+        usage, source, flags = self.tally.final(status, is_finished=bool(self.finish_reason))
         price = self._price_served()
         if price and price.service_tier != pricing.tier_of(self.service_tier):
             flags += ("tier_not_priced",)

@@ -54,10 +54,16 @@ class Tally:
         """What the provider has said of the prompt, and an estimate of what it has not counted."""
         return self._best(self._format.split(self.raw))
 
-    def final(self, status: ModelCall.Status) -> tuple[Usage | None, Source, tuple[str, ...]]:
-        """What a call that ended so is charged for; None when nothing was generated."""
+    def final(
+        self, status: ModelCall.Status, *, is_finished: bool
+    ) -> tuple[Usage | None, Source, tuple[str, ...]]:
+        """What a call that ended so is charged for; None when nothing was generated.
+
+        A provider that has not said that the answer `is_finished` may have sent more than it has
+        been heard to count.
+        """
         counted = self._format.split(self.raw)
-        is_whole = status == Status.COMPLETE or not self._is_behind
+        is_whole = status == Status.COMPLETE or (is_finished and not self._is_behind)
         agrees = bool(counted.usage.completion_tokens) or not self.has_output
         if counted.usage.total_tokens and is_whole and agrees:
             return counted.usage, Source.PROVIDER, counted.flags

@@ -46,15 +46,15 @@ def tally(*said):
             [START],
             Status.CANCELLED,
             Usage(input=50, cache_read=10_000, output=1),
-            Source.PROVIDER,
+            Source.ESTIMATED,
             (),
         ),
-        # Counted with every piece: exact wherever it ends.
+        # Counted with every piece; those that were on their way are not known.
         (
             ["a b", {"promptTokenCount": 40, "candidatesTokenCount": 7, "thoughtsTokenCount": 5}],
             Status.CANCELLED,
             Usage(input=40, output=7, reasoning=5),
-            Source.PROVIDER,
+            Source.ESTIMATED,
             (),
         ),
         (
@@ -71,11 +71,26 @@ def tally(*said):
             Source.ESTIMATED,
             ("zero_usage",),
         ),
-        ([{"promptTokenCount": 12}], Status.FAILED, Usage(input=12), Source.PROVIDER, ()),
     ],
 )
 def test_what_is_known_is_charged_and_the_rest_is_estimated(said, status, usage, source, flags):
-    assert tally(*said).final(status) == (usage, source, flags)
+    is_finished = status == Status.COMPLETE
+    assert tally(*said).final(status, is_finished=is_finished) == (usage, source, flags)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "usage"),
+    [
+        ([{"promptTokenCount": 12}], Status.FAILED, Usage(input=12)),
+        (
+            ["a b", {"promptTokenCount": 40, "candidatesTokenCount": 7}],
+            Status.CANCELLED,
+            Usage(input=40, output=7),
+        ),
+    ],
+)
+def test_what_a_provider_says_at_its_end_is_exact_whatever_comes_after(said, status, usage):
+    assert tally(*said).final(status, is_finished=True) == (usage, Source.PROVIDER, ())
 
 
 def test_what_is_kept_for_a_crash_knows_the_prompt():
