@@ -138,13 +138,17 @@ def read_run(
 
 
 def shown_tokens(run_id: uuid.UUID) -> int:
-    """The output tokens that a run has shown, over all its attempts, as its last delta says."""
+    """The output tokens that a run has shown, over all its attempts, as its last delta says.
+
+    0 when its newest model call has shown nothing: what the last delta says is an estimate of an
+    earlier call, which has been charged by what its provider counted.
+    """
     of_run = EventRecord.objects.filter(
         session__in=Run.objects.filter(pk=run_id).values("session"), run_id=run_id
     )
-    bodies = of_run.filter(type__in=DELTA_TYPES).order_by("-seq").values_list("body", flat=True)
-    last = bodies.first()
-    return int(json.loads(last)["tokens"]) if last else 0
+    told = of_run.filter(type__in=(*DELTA_TYPES, "model_call.started")).order_by("-seq")
+    last = told.values_list("type", "body").first()
+    return int(json.loads(last[1])["tokens"]) if last and last[0] in DELTA_TYPES else 0
 
 
 def last_seqs(session_pks: Iterable[int]) -> dict[int, int]:

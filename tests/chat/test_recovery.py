@@ -8,13 +8,13 @@ from concurrent.futures import CancelledError
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import broadcast, leases, recovery, sessions
+from chat import broadcast, endings, event_log, events, leases, recovery, sessions
 from chat.models import ChatSession, EventRecord, Message, Run
 from chat.worker import Worker
 from costs import ledger
@@ -45,6 +45,20 @@ def die_in_the_middle(session, text, *, after_characters):
 def _execute_until_death(worker, run_id):
     with contextlib.suppress(CancelledError):
         worker.execute(run_id)
+
+
+def test_a_call_that_has_shown_nothing_is_not_charged_what_an_earlier_one_had_guessed(session):
+    run = Run.objects.get(pk=driving.send(session, "Hi").run_id)
+    said = events.TextDelta(message_id="m", part=0, delta="Let me see", tokens=9)
+    opened = [
+        events.ModelCallStarted(call_id=str(number), provider="p", model="m") for number in (1, 2)
+    ]
+    with transaction.atomic():
+        place = endings.place_of(run)
+        event_log.append_now(place, opened[0], said)
+        assert event_log.shown_tokens(run.pk) == 9
+        event_log.append_now(place, opened[1])
+        assert event_log.shown_tokens(run.pk) == 0
 
 
 def test_a_run_with_output_ends_failed_with_the_text_it_had_shown(session, redis):
