@@ -12,19 +12,14 @@ import pytest
 
 from tests.fakes.provider import FakeProvider, RequestRecord
 from tests.fakes.wire import CANARY
+from tests.process import providers
 from tests.process.client import Client, Json
 from tests.process.conftest import KEY
 from tests.process.product import ROOT, Product, wait_for
+from tests.process.providers import MODELS
 
 pytestmark = pytest.mark.process
 
-MODELS = (
-    "openai:gpt-4o-mini",
-    "openai:o3-pro",
-    "anthropic:claude-sonnet-4-5",
-    "gemini:gemini-2.5-flash",
-    "openrouter:anthropic/claude-sonnet-4.5",
-)
 #: Asked when one of the others cannot answer.
 STAND_IN = "gemini:gemini-2.5-pro"
 
@@ -39,15 +34,8 @@ def provider() -> Iterator[FakeProvider]:
 def product(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product with the keys of all providers."""
     settings = {
+        **providers.settings(provider.root_url, key=KEY),
         "LLM_PROVIDER": "Anthropic",
-        "OPENAI_API_KEY": KEY,
-        "OPENAI_BASE_URL": provider.base_url,
-        "ANTHROPIC_API_KEY": KEY,
-        "ANTHROPIC_BASE_URL": provider.root_url,
-        "GOOGLE_API_KEY": KEY,
-        "GEMINI_BASE_URL": provider.root_url,
-        "OPENROUTER_API_KEY": KEY,
-        "OPENROUTER_BASE_URL": provider.base_url,
         "LLM_TEMPERATURE": "0.3",
         "LLM_MAX_TOKENS": "77",
         "LLM_TIMEOUT_S": "2",
