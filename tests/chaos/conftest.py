@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import install_nginx
-from tests.chaos.deployments import Cluster, Deployment, Single
-from tests.chaos.scene import Scene
+from tests.chaos.deployments import Cluster, Single
+from tests.chaos.scene import Scene, playing
 from tests.fakes.provider import FakeProvider
 
 
@@ -19,21 +19,13 @@ def chaos_provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="package")
 def single(chaos_provider: FakeProvider) -> Iterator[Scene]:
     """One machine: `manage.py up` on SQLite."""
-    yield from _playing(Single(chaos_provider), chaos_provider)
+    with playing(Single(chaos_provider), chaos_provider) as scene:
+        yield scene
 
 
 @pytest.fixture(scope="package")
 def cluster(chaos_provider: FakeProvider) -> Iterator[Scene]:
     """Two instances behind nginx on PostgreSQL."""
     assert install_nginx.executable(), install_nginx.MISSING
-    yield from _playing(Cluster(chaos_provider), chaos_provider)
-
-
-def _playing(deployment: Deployment, provider: FakeProvider) -> Iterator[Scene]:
-    scene = Scene(deployment, provider)
-    try:
-        deployment.start()
+    with playing(Cluster(chaos_provider), chaos_provider) as scene:
         yield scene
-    finally:
-        scene.close()
-        deployment.end()

@@ -38,6 +38,8 @@ class Deployment:
         self.ends.callback(self._thread.close)
         self.provider_link = self.link(("127.0.0.1", provider.port))
         self.instances: list[Product] = []
+        #: What the environment of every instance has besides.
+        self.environment: dict[str, str] = {}
         #: The link between the clients and the product.
         self.front: Proxy
 
@@ -51,6 +53,7 @@ class Deployment:
             "OPENAI_MODEL": "gpt-4o-mini",
             "LLM_TIMEOUT_S": "20",
             "LLM_MAX_RETRIES": "2",
+            **self.environment,
         }
 
     def start(self) -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,20 +167,23 @@ class Scene:
         for product in self.deployment.instances:
             self._written[product.data_dir] = len(product.output)
 
-    def audit(self) -> list[str]:
+    def audit(self, command: str = "audit") -> list[str]:
         """What the product's own audit finds in its database."""
-        product = self.deployment.instances[0]
-        told = subprocess.run(
-            [sys.executable, "manage.py", "audit"],
+        told = self.manage(command)
+        if told.returncode == 0:
+            return []
+        return [f"{command}: {line}" for line in (told.stdout + told.stderr).strip().splitlines()]
+
+    def manage(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the product beside it."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *command],
             cwd=ROOT,
-            env=product.whole_environment,
+            env=self.deployment.instances[0].whole_environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        if told.returncode == 0:
-            return []
-        return [f"audit: {line}" for line in (told.stdout + told.stderr).strip().splitlines()]
 
     def _stored(self, talks: Sequence[Talk]) -> list[checks.Stored]:
         get = self.crowd.get
@@ -205,6 +209,18 @@ class Scene:
         output, written = product.output, self._written.get(product.data_dir, 0)
         # A product that was started again has begun a new file.
         return output[written:] if len(output) >= written else output
+
+
+@contextmanager
+def playing(deployment: Deployment, provider: FakeProvider) -> Iterator[Scene]:
+    """Start a deployment for what is to be done to it, and leave nothing behind."""
+    scene = Scene(deployment, provider)
+    try:
+        deployment.start()
+        yield scene
+    finally:
+        scene.close()
+        deployment.end()
 
 
 def read_log(url: str, last_seq: int) -> list[Json]:

@@ -22,6 +22,8 @@ class Talk:
     followers: list[Follower]
     session_id: str
     key: str = field(default_factory=new_key)
+    #: Asked for; None is the product's default.
+    model: str | None = None
     #: Stopped by its user so long after it was accepted.
     stop_after_s: float | None = None
     #: From how many devices at once.
@@ -52,7 +54,8 @@ class Talk:
 
     async def play(self) -> None:
         """Follow, send, and stop if that is meant."""
-        await self.caller.post("/api/sessions", {"session_id": self.session_id})
+        session = {"session_id": self.session_id, "model": self.model}
+        await self.caller.post("/api/sessions", session)
         for follower in self.followers:
             follower.start()
         await self.send()

@@ -26,11 +26,11 @@ ACCEPTED_WITHIN_S = 2.0
 
 def busiest(scene: Scene) -> Product:
     """The instance whose worker has the most answers open at the provider."""
-    return max(scene.deployment.instances, key=lambda product: _open_answers(scene, product))
+    return max(scene.deployment.instances, key=lambda p: open_answers(scene, p.child("worker")))
 
 
-def _open_answers(scene: Scene, product: Product) -> int:
-    worker = product.child("worker")
+def open_answers(scene: Scene, worker: psutil.Process) -> int:
+    """How many connections to the provider a worker has."""
     ends = [connection.raddr for connection in worker.net_connections("tcp")]
     return sum(bool(end) and end.port == scene.deployment.provider_link.port for end in ends)
 
