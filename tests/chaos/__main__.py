@@ -1,4 +1,4 @@
-"""`make chaos`: every row of the fault matrix at full load, and the report of it."""
+"""`make chaos`: every row of the fault matrix at full load, a storm, and the report of it."""
 
 import argparse
 import sys
@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests import install_nginx
-from tests.chaos import report
+from tests.chaos import report, storm
 from tests.chaos.deployments import Cluster, Single
 from tests.chaos.faults import rows_of
 from tests.chaos.report import Played
 from tests.chaos.rows import LONG, SHORT, Profile, Row, Size
-from tests.chaos.scene import Scene
+from tests.chaos.scene import Scene, playing
+from tests.chaos.storm import Storm
 from tests.fakes.provider import FakeProvider
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+#: What is asked for beside the rows.
+STORM = "storm"
 
 
 def main() -> None:
@@ -27,9 +30,13 @@ def main() -> None:
     install_nginx.main()
     size = SHORT if options.short else LONG
     played = [*play_all("single", size, options.rows), *play_all("cluster", size, options.rows)]
-    if not options.rows:
-        report.write(RESULTS, played, size=size)
-    if failed := [item.row.id for item in played if item.problems]:
+    failed = [item.row.id for item in played if item.problems]
+    if not options.rows or STORM in options.rows:
+        outcome = blow(60 if options.short else 500)
+        failed += [STORM] * bool(outcome.problems)
+        if not options.rows:
+            report.write(RESULTS, played, outcome, size=size)
+    if failed:
         sys.exit(f"not as promised: {', '.join(failed)}")
 
 
@@ -41,14 +48,22 @@ def play_all(profile: Profile, size: Size, wanted: list[str]) -> Iterator[Played
     log = Path(tempfile.mkdtemp(prefix="chatledger-chaos-")) / "provider.jsonl"
     with FakeProvider.in_thread(log) as provider:
         deployment = Single(provider) if profile == "single" else Cluster(provider)
-        scene = Scene(deployment, provider)
-        try:
-            deployment.start()
+        with playing(deployment, provider) as scene:
             for row in rows:
                 yield play(row, scene, size)
-        finally:
-            scene.close()
-            deployment.end()
+
+
+def blow(runs: int) -> storm.Outcome:
+    """Let a storm blow over two instances, and say at once what came of it."""
+    with FakeProvider.in_thread() as provider:
+        deployment = Cluster(provider)
+        storm.prepare(deployment, workers=2)
+        with playing(deployment, provider) as scene:
+            outcome = storm.play(scene, Storm(runs=runs))
+    print(f"{STORM:<8} {'ok' if not outcome.problems else 'NOT AS PROMISED'}: {outcome.told}")
+    for problem in outcome.problems:
+        print(f"         {problem}", flush=True)
+    return outcome
 
 
 def play(row: Row, scene: Scene, size: Size) -> Played:

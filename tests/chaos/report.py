@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.report import cpu_model
-from tests.chaos import faults
+from tests.chaos import faults, storm
 from tests.chaos.rows import Row, Size
 from tests.chaos.scene import Outcome
 from tests.process.product import ROOT
@@ -27,6 +27,17 @@ after it was done where nothing is to be healed. **Lost** and **doubled** are ev
 clients. **Ledger** is the difference in tokens over all calls whose provider reported its usage;
 calls that were cut off are charged by an estimate that is marked as one, and are counted in the
 last column."""
+STORM = """\
+And a storm over two instances and all providers' formats: {runs} runs, {at_once} at once, of which
+some use tools, are stopped, or meet errors, resets and cut streams, while a worker that is in the
+middle of answers is killed every few seconds. Each request that a provider has seen is matched
+with its call. **Complete** calls are charged as they are billed, class by class; **untold** ones
+are complete but came without usage, and **broken off** is what was stopped, cut off or lost its
+worker: these are estimates that are marked as such, and differ from what was sent by the tokens
+**in flight** at most. **Refused** is what an error answered, and **unsent** what never arrived at
+the provider. The seed was {seed}."""
+STORM_COLUMNS = ("runs", "calls", "kills", "complete", "difference", "untold", "broken off")
+STORM_COLUMNS += ("in flight", "refused", "unsent")
 ELSEWHERE = "These need no load, and are part of every test run:"
 COLUMNS = ("row", "on", "fault", "what clients saw", "how runs ended", "recovery")
 COLUMNS += ("lost", "doubled", "ledger", "estimated")
@@ -49,9 +60,10 @@ class Played:
     problems: Sequence[str]
 
 
-def write(path: Path, played: Sequence[Played], *, size: Size) -> None:
+def write(path: Path, played: Sequence[Played], blown: storm.Outcome, *, size: Size) -> None:
     """Write the report as Markdown."""
-    parts = ["# Chaos", INTRODUCTION, conditions(size), table(played), ELSEWHERE, elsewhere()]
+    parts = ["# Chaos", INTRODUCTION, conditions(size), table(played), *of_storm(blown)]
+    parts += [ELSEWHERE, elsewhere()]
     parts += ["In short, as the README says it:", short_table(played)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -86,6 +98,16 @@ def short_table(played: Sequence[Played]) -> str:
             _, _, fault, seen, _, recovery, *counts, _ = cells(item)
             lines.append((fault, seen, recovery, *counts))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def of_storm(blown: storm.Outcome) -> tuple[str, str]:
+    """What the storm was, and its numbers."""
+    found = blown.account
+    words = STORM.format(runs=found.runs, at_once=storm.AT_ONCE, seed=blown.storm.seed)
+    counts = (found.runs, found.calls, blown.kills, found.counted, found.difference)
+    counts += (found.untold, found.broken_off, found.most_in_flight, found.refused, found.unsent)
+    lines = [STORM_COLUMNS, ("---",) * len(STORM_COLUMNS), tuple(map(str, counts))]
+    return words, "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def elsewhere() -> str:
