@@ -29,13 +29,14 @@ calls that were cut off are charged by an estimate that is marked as one, and ar
 last column."""
 STORM = """\
 And a storm over two instances and all providers' formats: {runs} runs, {at_once} at once, of which
-some use tools, are stopped, or meet errors, resets and cut streams, while a worker that is in the
-middle of answers is killed every few seconds. Each request that a provider has seen is matched
-with its call. **Complete** calls are charged as they are billed, class by class; **untold** ones
-are complete but came without usage, and **broken off** is what was stopped, cut off or lost its
-worker: these are estimates that are marked as such, and differ from what was sent by the tokens
-**in flight** at most. **Refused** is what an error answered, and **unsent** what never arrived at
-the provider. The seed was {seed}."""
+some use tools, are stopped, or meet errors, resets and cut streams, while workers are killed in the
+middle of answers, one after the other as soon as another one can go on. Each request that a
+provider has seen is matched with its call. **Complete** calls are charged as they are billed, class
+by class; **untold** ones are complete but came without usage, and **broken off** is what was
+stopped, cut off or lost its worker: these are estimates that are marked as such, and differ from
+what was sent by the tokens **in flight** at most; what broke before anything was said is charged
+nothing. **Refused** is what an error answered, and **unsent** what never arrived at the provider.
+The seed was {seed}."""
 STORM_COLUMNS = ("runs", "calls", "kills", "complete", "difference", "untold", "broken off")
 STORM_COLUMNS += ("in flight", "refused", "unsent")
 ELSEWHERE = "These need no load, and are part of every test run:"
