@@ -26,7 +26,7 @@ class _Slowed(AuthenticationForm):
             rate_limit.take_now(f"login:{address}:{name}", per_minute=TRIES_FOR_A_NAME)
         except rate_limit.TooOften as error:
             raise ValidationError(
-                f"That were too many tries. Wait {error.retry_after_s} s.", code="too_often"
+                f"Too many tries. Wait {error.retry_after_s} s.", code="too_often"
             ) from error
         return super().clean()
 

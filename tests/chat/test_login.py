@@ -62,8 +62,8 @@ def test_A_9_guessing_is_slowed_down_for_each_name_and_address(client, carol, re
     client.defaults["REMOTE_ADDR"] = f"address-{uuid.uuid4()}"
     url = reverse(url)
     for _ in range(10):
-        assert b"too many tries" not in log_in(client, "wrong", url=url).content
+        assert b"Too many tries" not in log_in(client, "wrong", url=url).content
     # Also with the right password.
-    assert b"too many tries" in log_in(client, "right one", url=url).content
+    assert b"Too many tries" in log_in(client, "right one", url=url).content
     User.objects.create_user("dave", password="right one", is_staff=True)
     assert log_in(client, "right one", name="dave", url=url).status_code == 302
