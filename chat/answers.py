@@ -173,6 +173,7 @@ def _call(call: ModelCall, charged: Iterable[Charge]) -> CallOut:
         provider=call.provider,
         model=call.requested_model,
         served_model=call.served_model,
+        tool=call.tool,
         status=call.status,
         usage_source=call.usage_source,
         usage=UsageOut(

@@ -44,10 +44,10 @@ async def list_costs(
 ) -> Any:
     """Say what was spent, from one UTC day to another; without days it is this month.
 
-    `group_by` is one of day, model, provider, user, session, run, status and token_class, or
-    several with commas. Amounts are in USD, or in another `currency` at its rate of the last day.
-    Callers see what they have spent themselves; who may see the cost report, everybody's or, with
-    `user`, that of one.
+    `group_by` is one of day, model, provider, user, session, run, tool, status and token_class,
+    or several with commas. A tool's calls are those that answer its results. Amounts are in
+    USD, or in another `currency` at its rate of the last day. Callers see what they have spent
+    themselves; who may see the cost report, everybody's or, with `user`, that of one.
     With `format=csv`, or `Accept: text/csv`, all lines as CSV.
     """
     sees_all = await database.read(principals.sees_all_costs, request.login)

@@ -166,7 +166,7 @@ def _cell(name: str, key: str, asked: Query, names: Mapping[str, str]) -> Cell:
         case "run":
             return Cell(text=key, url=reverse("admin:chat_run_change", args=[key]))
         case _:
-            return Cell(text=key)
+            return Cell(text=key or "–")
 
 
 def _chart(by_day: Report) -> dict[str, Any] | None:

@@ -40,11 +40,18 @@ class Meter:
     _unsettled: list[Allowance] = field(default_factory=list)
 
     async def open_call(
-        self, *, prompt: str, messages: int, most_tokens: int, target: Target | None = None
+        self,
+        *,
+        prompt: str,
+        messages: int,
+        most_tokens: int,
+        tool: str = "",
+        target: Target | None = None,
     ) -> CallMeter:
         """Record, durably, that a request is about to be sent; by default for the run's model.
 
-        Its output has `most_tokens` at most. Raises budgets.Exceeded.
+        Its output has `most_tokens` at most; `tool` names those whose results it answers. Raises
+        budgets.Exceeded.
         """
         to = target or Target(provider=self.provider, model=self.model, tariff=self.tariff)
         call = CallMeter(
@@ -78,6 +85,7 @@ class Meter:
                 price=call.price,
                 prompt=call.tally.estimate,
                 started_at=call.started_at,
+                tool=tool,
             ),
         )
         self.buffer.add(self.total())

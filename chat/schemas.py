@@ -115,6 +115,7 @@ class CallOut(Schema):
     provider: str
     model: str
     served_model: str
+    tool: str = Field(description="The tools whose results it answers, with commas.")
     status: str
     usage_source: str
     usage: UsageOut
@@ -246,6 +247,7 @@ class CostLine(CostSums):
     user: str | None = None
     session: str | None = None
     run: uuid.UUID | None = None
+    tool: str | None = None
     status: str | None = None
     token_class: str | None = None
 

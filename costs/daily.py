@@ -1,6 +1,6 @@
 """The tables of daily sums: caches of the ledger, which may be emptied and are built again.
 
-What is spent in a day is summed by five sets of columns, so that each report reads the smallest
+What is spent in a day is summed by six sets of columns, so that each report reads the smallest
 table that answers it. An amount is kept in two columns, micro-dollars and the pico-dollars below,
 because SQLite cannot add up more than 9.2 million dollars in pico-dollars.
 """
@@ -81,6 +81,23 @@ class DailyClassCost(DailySum):
             models.UniqueConstraint(
                 fields=["day", "token_class", "provider", "model", "outcome"],
                 name="daily_class_cost_once",
+            )
+        ]
+
+
+class DailyToolCost(DailySum):
+    """The day's calls of everybody, by model and the tools whose results they answer."""
+
+    dimensions = ("day", "tool", "provider", "model", "outcome")
+
+    tool = models.CharField(max_length=160)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "tool", "provider", "model", "outcome"],
+                name="daily_tool_cost_once",
             )
         ]
 
@@ -182,6 +199,7 @@ class SumsProgress(models.Model):
 TABLES: tuple[type[DailySum], ...] = (
     DailyCost,
     DailyClassCost,
+    DailyToolCost,
     DailyOwnerCost,
     DailySessionCost,
     DailyRunCost,

@@ -159,6 +159,7 @@ def _entries(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> Quer
         "day": _day("call_started_at", spans),
         "provider": F("call__provider"),
         "model": F("call__requested_model"),
+        "tool": F("call__tool"),
         "outcome": _outcome("call__"),
     }
     of_prompt, of_completion = (

@@ -78,10 +78,12 @@ def open_call(
     price: Price | None,
     prompt: Usage,
     started_at: datetime,
+    tool: str = "",
 ) -> None:
     """Record that a request is about to be sent, so that a crash cannot hide it.
 
-    `prompt` is the estimate of what it sends, which is billed whatever comes back.
+    `prompt` is the estimate of what it sends, which is billed whatever comes back; `tool` names
+    those whose results it answers.
     """
     ModelCall.objects.create(
         id=call_id,
@@ -92,6 +94,7 @@ def open_call(
         api_key=payer.api_key,
         provider=provider,
         requested_model=model,
+        tool=tool[:160],
         price=posting.snapshot(price) if price else None,
         usage_source=ModelCall.UsageSource.ESTIMATED,
         usage_by_class=prompt.by_class(),

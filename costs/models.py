@@ -17,6 +17,7 @@ from costs.daily import (
     DailyOwnerCost,
     DailyRunCost,
     DailySessionCost,
+    DailyToolCost,
     SummedDay,
     SumsProgress,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "DailyOwnerCost",
     "DailyRunCost",
     "DailySessionCost",
+    "DailyToolCost",
     "ExchangeRate",
     "LedgerEntry",
     "ModelCall",
@@ -130,6 +132,8 @@ class ModelCall(models.Model):
     api_key = models.CharField(max_length=20, blank=True, default="")
     provider = models.CharField(max_length=40)
     requested_model = models.CharField(max_length=160)
+    #: The tools whose results the call was made to answer, with commas; empty for the first call.
+    tool = models.CharField(max_length=160, blank=True, db_default="")
     served_model = models.CharField(max_length=160, blank=True)
     provider_request_id = models.CharField(max_length=160, blank=True)
     #: What the provider says that it served: priority, flex, batch ...; empty is its standard.

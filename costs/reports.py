@@ -28,6 +28,7 @@ GROUPS = {
     "user": "owner_key",
     "session": "session_key",
     "run": "run_id",
+    "tool": "tool",
     "status": "outcome",
     "token_class": "token_class",
 }

@@ -8,15 +8,16 @@ first piece is tried again, each time as a call of its own.
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from itertools import takewhile
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import agenerate_from_stream
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
@@ -182,12 +183,19 @@ class Metered(BaseChatModel):
                 prompt=prompt,
                 messages=len(messages),
                 most_tokens=getattr(self, self.limit_field, None) or settings.ENV.llm_max_tokens,
+                tool=",".join(_tools_answered(messages)),
                 target=self._target,
             )
         except budgets.Exceeded as error:
             raise AgentError("budget_exceeded", str(error)) from error
         except budgets.PriceUnknown as error:
             raise AgentError("price_unknown") from error
+
+
+def _tools_answered(messages: Sequence[BaseMessage]) -> list[str]:
+    """The tools whose results are the end of the conversation, each once."""
+    results = takewhile(lambda message: isinstance(message, ToolMessage), reversed(messages))
+    return sorted({message.name or "" for message in results})
 
 
 def _text_sent(message: BaseMessage) -> str:

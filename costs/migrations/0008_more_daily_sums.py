@@ -7,7 +7,7 @@ from django.db.models import F
 
 
 def sum_anew(apps: Any, schema_editor: Any) -> None:
-    """Days that are summed already lack the sums by class and by session."""
+    """Days that are summed already lack the sums by class, by tool and by session."""
     days = apps.get_model("costs", "SummedDay").objects
     days.update(built_at=None, version=F("version") + 1)
 
@@ -86,6 +86,45 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("day", "session_key", "provider", "model", "outcome"),
                         name="daily_session_cost_once",
+                    )
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="modelcall",
+            name="tool",
+            field=models.CharField(blank=True, db_default="", max_length=160),
+        ),
+        migrations.CreateModel(
+            name="DailyToolCost",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("provider", models.CharField(max_length=40)),
+                ("model", models.CharField(max_length=160)),
+                ("outcome", models.CharField(max_length=12)),
+                ("calls", models.BigIntegerField()),
+                ("unpriced_calls", models.BigIntegerField()),
+                ("prompt_tokens", models.BigIntegerField()),
+                ("cached_tokens", models.BigIntegerField()),
+                ("completion_tokens", models.BigIntegerField()),
+                ("amount_micro", models.BigIntegerField(null=True)),
+                ("amount_rest", models.BigIntegerField(null=True)),
+                ("estimated_micro", models.BigIntegerField(null=True)),
+                ("estimated_rest", models.BigIntegerField(null=True)),
+                ("tool", models.CharField(max_length=160)),
+            ],
+            options={
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "tool", "provider", "model", "outcome"),
+                        name="daily_tool_cost_once",
                     )
                 ],
             },

@@ -47,6 +47,7 @@ def make(rng, payer, *, at, price=UNSAID, output=None, model=None):
         price=price,
         prompt=Usage(input=7),
         started_at=at,
+        tool=rng.choice(("", "clock", "clock,sum")),
     )
     if output or rng.random() < 0.9:
         source = rng.choice((COUNTED, GUESSED))
@@ -153,6 +154,7 @@ def _keys(call: ModelCall, status: str) -> dict[str, str]:
         "user": call.owner_key,
         "session": call.session_key,
         "run": str(call.run_id),
+        "tool": call.tool,
         "call": str(call.pk),
         "status": status,
     }
