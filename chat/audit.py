@@ -1,9 +1,9 @@
 """Checks what must hold of every session, whatever happened to it (docs/architecture.md)."""
 
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 from django.utils import timezone
@@ -18,8 +18,6 @@ from costs.models import ModelCall
 
 #: A run that is stuck for longer was forgotten: its lease and the reaper's patience are over.
 STUCK_AFTER = leases.LEASE + timedelta(seconds=30)
-#: In a database that is in use, a check may see the halves of a change: it is repeated.
-CHECK_AGAIN_AFTER_S = 1.0
 
 _PARTS = {
     "text.started": "text.ended",
@@ -38,12 +36,7 @@ def violations() -> Iterator[Violation]:
 
 def of_session(session: ChatSession) -> list[Violation]:
     """Check one session; what a second look does not confirm was only being changed."""
-    found = list(_of_session(session.pk))
-    if not found:
-        return []
-    time.sleep(CHECK_AGAIN_AFTER_S)
-    again = set(_of_session(session.pk))
-    return [violation for violation in found if violation in again]
+    return costs_audit.confirmed(partial(_of_session, session.pk))
 
 
 def _of_session(session_pk: int) -> Iterator[Violation]:

@@ -3,8 +3,9 @@
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import connection
 from django.db.models import Exists, OuterRef
@@ -41,12 +42,12 @@ def violations() -> Iterator[Violation]:
         yield Violation("M9", f"trigger {name}", "it is not there: entries can be changed")
     after = uuid.UUID(int=0)
     while page := _run_ids(after):
-        yield from _of_runs(page)
+        yield from confirmed(partial(_wrong_in_runs, page))
         after = page[-1]
     calls = ModelCall.objects.filter(pk=OuterRef("call_id"))
     for entry in LedgerEntry.objects.filter(~Exists(calls)).iterator(chunk_size=PAGE):
         yield Violation("M2", f"entry {entry.pk}", f"there is no call {entry.call_id}")
-    yield from _of_budgets()
+    yield from confirmed(_wrong_in_budgets)
     for day in rollups.disagreeing_days():
         yield Violation("M8", f"day {day}", "its sums for reports are not those of its entries")
 
@@ -62,26 +63,24 @@ def of_calls(calls: Sequence[ModelCall]) -> Iterator[Violation]:
             yield Violation(invariant, f"call {call.pk} of run {call.run_id}", detail)
 
 
-def _of_budgets() -> Iterator[Violation]:
-    """Check how budgets stand; calls that are charged meanwhile change both sides."""
-    if found := dict(budget_windows.wrong_windows()):
-        time.sleep(CHECK_AGAIN_AFTER_S)
-        for window, detail in budget_windows.wrong_windows():
-            if found.get(window) == detail:
-                yield Violation("M10", f"budget {window.budget}, {window}", detail)
+def confirmed(look: Callable[[], Iterable[Violation]]) -> list[Violation]:
+    """What is found by two looks; what only the first one finds was being changed."""
+    found = list(look())
+    if not found:
+        return []
+    time.sleep(CHECK_AGAIN_AFTER_S)
+    again = set(look())
+    return [violation for violation in found if violation in again]
+
+
+def _wrong_in_budgets() -> Iterator[Violation]:
+    for window, detail in budget_windows.wrong_windows():
+        yield Violation("M10", f"budget {window.budget}, {window}", detail)
 
 
 def _run_ids(after: uuid.UUID) -> list[uuid.UUID]:
     runs = ModelCall.objects.filter(run_id__gt=after).order_by("run_id")
     return list(runs.values_list("run_id", flat=True).distinct()[:PAGE])
-
-
-def _of_runs(run_ids: Sequence[uuid.UUID]) -> Iterator[Violation]:
-    """Check some runs; what a second look does not confirm was only being written."""
-    if found := list(_wrong_in_runs(run_ids)):
-        time.sleep(CHECK_AGAIN_AFTER_S)
-        again = set(_wrong_in_runs(run_ids))
-        yield from (violation for violation in found if violation in again)
 
 
 def _wrong_in_runs(run_ids: Sequence[uuid.UUID]) -> Iterator[Violation]:

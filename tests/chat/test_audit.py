@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 @pytest.fixture(autouse=True)
 def answered(worker, session, monkeypatch):
     """A session with an answer of each kind of part."""
-    monkeypatch.setattr(audit, "CHECK_AGAIN_AFTER_S", 0)
     monkeypatch.setattr(costs_audit, "CHECK_AGAIN_AFTER_S", 0)
     worker.execute(driving.send(session, "What is 12.5% of 3,480?").run_id)
     return session
