@@ -31,7 +31,7 @@ def as_json(asked: Query) -> dict[str, Any]:
 
 def _rate(report: Report) -> dict[str, Any] | None:
     rate = report.rate
-    return {"day": rate.day, "per_usd": f"{rate.per_usd.normalize():f}"} if rate else None
+    return {"day": rate.day, "per_usd": rate.plain} if rate else None
 
 
 def as_csv(asked: Query) -> IO[str]:

@@ -62,7 +62,7 @@ def page(request: HttpRequest, session_id: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         "auth_mode": settings.AUTH,
         "username": request.user.get_username() if request.user.is_authenticated else "",
-        "sees_admin": settings.AUTH == "open" or getattr(request.user, "is_staff", False),
+        "sees_admin": settings.AUTH == "open" or request.user.is_staff,
     }
     response = render(request, "chat/index.html", context)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY

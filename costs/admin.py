@@ -12,7 +12,7 @@ from costs import charges, money, repricing
 from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin, table_of
 from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
 from costs.changelists import ProviderFilter, TokenClassFilter
-from costs.models import STANDS, ExchangeRate, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
+from costs.models import ExchangeRate, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
 
 __all__ = [
     "BudgetAdmin",
@@ -60,8 +60,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
 
     @admin.display(description="cost in USD")
     def cost(self, call: ModelCall) -> str:
-        entries = LedgerEntry.objects.filter(STANDS, call_id=call.pk)
-        amounts = list(entries.values_list("amount_pico", flat=True))
+        amounts = [charge.amount_pico for charge in charges.of_call(call.pk)]
         known = [amount for amount in amounts if amount is not None]
         if len(known) < len(amounts):
             return f"{money.plain(sum(known))} and unpriced" if known else "unpriced"

@@ -54,7 +54,12 @@ class ExchangeRate(WrittenOnceModel):
         indexes = [models.Index(fields=["currency", "-day", "-id"], name="exchange_rate_newest")]
 
     def __str__(self) -> str:
-        return f"{self.per_usd.normalize():f} {self.currency} per USD from {self.day}"
+        return f"{self.plain} {self.currency} per USD from {self.day}"
+
+    @property
+    def plain(self) -> str:
+        """The units per USD as a plain decimal."""
+        return f"{self.per_usd.normalize():f}"
 
     def convert(self, pico: int) -> int:
         """Turn pico-dollars into 1e-12 of the currency, half rounded to even."""

@@ -27,7 +27,7 @@ from django.db.models import (
 from django.db.models.functions import TruncDate
 
 from costs.daily import MEASURES, PICO_PER_MICRO
-from costs.models import STANDS, LedgerEntry, ModelCall
+from costs.models import STANDS, UNPRICED, LedgerEntry, ModelCall
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES
 
 SUPERSEDED = "superseded"
@@ -45,9 +45,7 @@ MICRO, REST = F("amount_pico") / PICO_PER_MICRO, F("amount_pico") % PICO_PER_MIC
 
 _COUNTS_OF_ENTRIES = {
     "calls": Count("call_id", filter=STANDS, distinct=True),
-    "unpriced_calls": Count(
-        "call_id", filter=STANDS & Q(kind=LedgerEntry.Kind.UNPRICED), distinct=True
-    ),
+    "unpriced_calls": Count("call_id", filter=UNPRICED, distinct=True),
 }
 
 #: Whole days, the first one and the one after the last.
@@ -138,9 +136,7 @@ def _day(field: str, spans: Sequence[Span]) -> Expression:
 
 
 def _calls(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> QuerySet[Any, Any]:
-    unpriced = LedgerEntry.objects.filter(
-        call_id=OuterRef("pk"), kind=LedgerEntry.Kind.UNPRICED, reversed_by__isnull=True
-    )
+    unpriced = LedgerEntry.objects.filter(UNPRICED, call_id=OuterRef("pk"))
     columns = {
         "day": _day("started_at", spans),
         "model": F("requested_model"),

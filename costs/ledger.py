@@ -15,7 +15,7 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from costs import money, posting, pricing
-from costs.models import STANDS, CostReset, LedgerEntry, ModelCall
+from costs.models import STANDS, UNPRICED, CostReset, LedgerEntry, ModelCall
 from costs.pricing import Price
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES, Usage
 
@@ -216,7 +216,7 @@ def total_of_owner(owner_key: str, *, session_key: str | None = None) -> Total:
         prompt=Sum("quantity", filter=Q(token_class__in=PROMPT_CLASSES)),
         completion=Sum("quantity", filter=Q(token_class__in=COMPLETION_CLASSES)),
         estimates=Count("id", filter=Q(is_estimate=True) & STANDS),
-        unpriced=Count("call_id", filter=Q(kind="unpriced") & STANDS, distinct=True),
+        unpriced=Count("call_id", filter=UNPRICED, distinct=True),
     )
     return Total(
         amount_pico=found["amount"],
@@ -269,7 +269,7 @@ def _totals(field: str, where: Q) -> dict[Any, Total]:
         .values(field)
         .annotate(
             amount=Sum("amount_pico"),
-            unpriced=Count("call_id", filter=Q(kind="unpriced") & STANDS, distinct=True),
+            unpriced=Count("call_id", filter=UNPRICED, distinct=True),
         )
     )
     amounts = {row[field]: row for row in money_rows}

@@ -244,6 +244,8 @@ class LedgerEntry(WrittenOnceModel):
 
 #: Entries that count: no reversals, and not reversed.
 STANDS = ~Q(kind=LedgerEntry.Kind.REVERSAL) & Q(reversed_by__isnull=True)
+#: Of those, what is in no sum, because it has no price.
+UNPRICED = Q(kind=LedgerEntry.Kind.UNPRICED, reversed_by__isnull=True)
 
 
 class CostReset(WrittenOnceModel):

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 
 from costs import ledger, lines, money, posting
 from costs.lines import Line
-from costs.models import STANDS, LedgerEntry, ModelCall
+from costs.models import UNPRICED, LedgerEntry, ModelCall
 from costs.tariffs import Tariff
 
 PAGE = 500
@@ -78,7 +78,7 @@ def unpriced_models() -> Iterator[tuple[str, int]]:
 
 def unpriced_calls() -> QuerySet[ModelCall]:
     """The calls of which something is in no sum."""
-    unpriced = LedgerEntry.objects.filter(STANDS, kind=LedgerEntry.Kind.UNPRICED)
+    unpriced = LedgerEntry.objects.filter(UNPRICED)
     return ModelCall.objects.filter(pk__in=unpriced.values("call_id"))
 
 

@@ -12,8 +12,8 @@ from costs import reports, spreadsheets
 from costs.exchange import USD
 from costs.reports import Line, Query, Report
 
+#: Behind the cost.
 COLUMNS = (
-    "cost",
     "wasted",
     "estimated",
     "calls",
@@ -64,8 +64,7 @@ class Command(BaseCommand):
 
 def _table(report: Report) -> str:
     names = list(cost_reports.named(dict.fromkeys(report.query.groups, "")))
-    cost, *others = COLUMNS
-    rows = [[*names, f"{cost}, {report.query.currency}", *others]]
+    rows = [[*names, f"cost, {report.query.currency}", *COLUMNS]]
     rows += [[*cost_reports.named(line.keys).values(), *_cells(line)] for line in report.lines]
     if report.groups > len(report.lines):
         rows.append([f"… and {report.groups - len(report.lines)} more", *[""] * (len(rows[0]) - 1)])

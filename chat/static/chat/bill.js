@@ -31,7 +31,7 @@ export class Bill {
     const isOutdated = !this.table.hidden && run.status !== this.#run?.status;
     this.#run = run;
     setText(this.button, money.formatCost(run.cost));
-    this.button.title = exactly(run);
+    this.button.title = details(run);
     if (isOutdated) this.#read();
   }
 
@@ -46,7 +46,8 @@ export class Bill {
     const asked = this.#run;
     try {
       const { charges, cost, currency } = await api.getRun(asked.runId);
-      if (asked === this.#run) this.#show(charges, cost, currency);
+      // While it is written, each token makes another value of the run.
+      if (asked.status === this.#run.status) this.#show(charges, cost, currency);
     } catch (error) {
       this.table.replaceChildren(el("caption", { text: `The costs cannot be read: ${error.message}` }));
     }
@@ -74,7 +75,7 @@ function exact(decimal, currency) {
   return decimal === null ? "no price" : `${decimal} ${currency}`;
 }
 
-function exactly({ cost, model }) {
+function details({ cost, model }) {
   const tokens = `${cost.promptTokens} tokens in, ${cost.completionTokens} out`;
   const amount = cost.total === null ? "no price known" : exact(cost.total, cost.currency);
   return [amount, tokens, model, cost.isEstimated ? "≈ estimated" : ""].filter(Boolean).join("\n");
