@@ -118,6 +118,23 @@ class CallMeter:
             most_tokens=most_tokens,
         )
 
+    def tell_started(self, *, tool: str) -> None:
+        """Say that the request is about to be sent, and record it with that."""
+        provider, model = self.target.provider, self.target.model
+        self.buffer.add(
+            events.ModelCallStarted(call_id=str(self.call_id), provider=provider, model=model),
+            lambda _: ledger.open_call(
+                call_id=self.call_id,
+                payer=self.payer,
+                provider=provider,
+                model=model,
+                price=self.price,
+                prompt=self.tally.estimate,
+                started_at=self.started_at,
+                tool=tool,
+            ),
+        )
+
     async def keep_to_budgets(self) -> None:
         """Say what the call has cost so far. Raises budgets.Exceeded when it may cost no more."""
         await self.allowance.keep_to(self.amount_pico, output_rate=self._output_rate)
@@ -154,14 +171,37 @@ class CallMeter:
         if self._is_closed:
             return
         self._is_closed = True
+        result = self._result(status, error_code)
+        usage = result.usage or Usage()
+        charged = lines.of(usage.by_class(), result.price, stated_pico=self.stated_pico)
+        counted = result.usage_source == ModelCall.UsageSource.PROVIDER
+        finished = events.ModelCallFinished(
+            call_id=str(self.call_id),
+            status=status.value,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            usage=usage.by_class(),
+            cost=money.plain_or_none(lines.total_pico(charged)) if charged else None,
+            is_estimated=result.usage is not None and not counted,
+        )
+        self.on_end(
+            EndedCall(
+                event=finished,
+                write=lambda _: ledger.close_call(result),
+                allowance=self.allowance,
+                usage=usage,
+                amount_pico=lines.known_pico(charged) if charged or not result.price else 0,
+                is_priced=lines.total_pico(charged) is not None,
+                finish_reason=self.finish_reason,
+            )
+        )
+
+    def _result(self, status: ModelCall.Status, error_code: str) -> CallResult:
         usage, source, flags = self.tally.final(status, is_finished=bool(self.finish_reason))
         price = self._price_served()
         if price and price.service_tier != pricing.tier_of(self.service_tier):
             flags += ("tier_not_priced",)
-        by_class = usage.by_class() if usage else {}
-        charged = lines.of(by_class, price, stated_pico=self.stated_pico)
-        is_estimated = usage is not None and source != ModelCall.UsageSource.PROVIDER
-        result = CallResult(
+        return CallResult(
             call_id=self.call_id,
             status=status,
             usage=usage,
@@ -176,26 +216,6 @@ class CallMeter:
             flags=flags,
             first_token_at=self.first_token_at,
             ended_at=timezone.now(),
-        )
-        finished = events.ModelCallFinished(
-            call_id=str(self.call_id),
-            status=status.value,
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
-            usage=by_class,
-            cost=money.plain_or_none(lines.total_pico(charged)) if charged else None,
-            is_estimated=is_estimated,
-        )
-        self.on_end(
-            EndedCall(
-                event=finished,
-                write=lambda _: ledger.close_call(result),
-                allowance=self.allowance,
-                usage=usage or Usage(),
-                amount_pico=lines.known_pico(charged) if charged or not price else 0,
-                is_priced=lines.total_pico(charged) is not None,
-                finish_reason=self.finish_reason,
-            )
         )
 
     def _price_served(self) -> Price | None:

@@ -73,21 +73,7 @@ class Meter:
             self._unsettled.append(call.allowance)
             raise
         self._open = call
-        self.buffer.add(
-            events.ModelCallStarted(
-                call_id=str(call.call_id), provider=to.provider, model=to.model
-            ),
-            lambda _: ledger.open_call(
-                call_id=call.call_id,
-                payer=self.payer,
-                provider=to.provider,
-                model=to.model,
-                price=call.price,
-                prompt=call.tally.estimate,
-                started_at=call.started_at,
-                tool=tool,
-            ),
-        )
+        call.tell_started(tool=tool)
         self.buffer.add(self.total())
         await self.buffer.flush()
         return call

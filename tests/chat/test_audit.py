@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from chat import audit
 from chat.models import ChatSession, EventRecord, Message, Run
 from costs import audit as costs_audit
 from costs.models import ModelCall
@@ -149,6 +148,6 @@ def test_what_a_second_look_does_not_confirm_is_not_told(monkeypatch):
     def come_back(_seconds):
         EventRecord.objects.bulk_create([lost])
 
-    monkeypatch.setattr(audit.time, "sleep", come_back)
+    monkeypatch.setattr(costs_audit.time, "sleep", come_back)
     lose_an_event()
     assert run_audit() == (True, "ok\n")
