@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+
+from django.db.models import F
 
 from costs import facts
 from costs.models import ModelCall
@@ -12,6 +14,7 @@ from costs.reports import Query
 #: So many calls are looked at, however many there are.
 NEWEST_CALLS = 10_000
 MODELS = 50
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +46,19 @@ def read(asked: Query) -> list[Latency]:
     )
     if asked.owner_key is not None:
         calls = calls.filter(owner_key=asked.owner_key)
-    columns = ("provider", "requested_model", "started_at", "first_token_at", "ended_at")
     first_ms: dict[str, list[int]] = defaultdict(list)
     duration_ms: dict[str, list[int]] = defaultdict(list)
-    newest = calls.order_by("-started_at").values_list(*columns)[:NEWEST_CALLS]
-    for provider, model, started_at, first_token_at, ended_at in newest:
+    newest = calls.order_by("-started_at").values_list(
+        "provider",
+        "requested_model",
+        F("first_token_at") - F("started_at"),
+        F("ended_at") - F("started_at"),
+    )[:NEWEST_CALLS]
+    for provider, model, to_first_token, to_end in newest:
         for name in ("", f"{provider}:{model}"):
-            _measure(first_ms[name], started_at, first_token_at)
-            _measure(duration_ms[name], started_at, ended_at)
+            if to_first_token is not None:
+                first_ms[name].append(to_first_token // MILLISECOND)
+            duration_ms[name].append(to_end // MILLISECOND)
     by_calls = sorted(duration_ms, key=lambda name: (-len(duration_ms[name]), name))
     return [
         Latency(
@@ -61,11 +69,6 @@ def read(asked: Query) -> list[Latency]:
         )
         for name in by_calls[: MODELS + 1]
     ]
-
-
-def _measure(found: list[int], begin: datetime, end: datetime | None) -> None:
-    if end is not None:
-        found.append((end - begin) // timedelta(milliseconds=1))
 
 
 def _percentiles(measured: Sequence[int]) -> Percentiles:
