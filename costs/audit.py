@@ -20,6 +20,13 @@ from costs.usage import Usage
 PAGE = 500
 #: In a database that is in use, a check may see the halves of a change: it is repeated.
 CHECK_AGAIN_AFTER_S = 1.0
+#: What an entry keeps of its call, for sums without the call: its column, and the call's.
+COPIES = {
+    "run_id": "run_id",
+    "session_key": "session_key",
+    "owner_key": "owner_key",
+    "call_started_at": "started_at",
+}
 Kind = LedgerEntry.Kind
 Found = Iterator[tuple[str, str]]
 
@@ -118,6 +125,7 @@ def _wrong_in(
         if entries:
             yield "M2", "it is open and charged already"
         return
+    yield from _wrong_in_copies(call, entries)
     reversed_ids = {entry.reverses_id for entry in entries}
     standing = [e for e in entries if e.kind != Kind.REVERSAL and e.pk not in reversed_ids]
     yield from _wrong_in_standing(call, standing)
@@ -128,6 +136,13 @@ def _wrong_in(
             yield "M7", f"{_name(stands[0])} stands, and what was posted with it is reversed"
         due = posting.lines_of(call) if stands else _due(posted, prices)
         yield from _wrong_in_posting(posted, due)
+
+
+def _wrong_in_copies(call: ModelCall, entries: Sequence[LedgerEntry]) -> Found:
+    for entry in entries:
+        for copy, column in COPIES.items():
+            if getattr(entry, copy) != getattr(call, column):
+                yield "M2", f"{_name(entry)} has another {column} than its call"
 
 
 def _wrong_in_standing(call: ModelCall, standing: Sequence[LedgerEntry]) -> Found:

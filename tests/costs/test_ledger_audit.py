@@ -67,6 +67,11 @@ DAMAGE = {
         "M1",
     ),
     "a call that is gone": (lambda: execute("DELETE FROM costs_modelcall"), "M2"),
+    "whose an entry is": (lambda: execute("UPDATE costs_ledgerentry SET owner_key = 'x'"), "M2"),
+    "when its call was sent": (
+        lambda: execute("UPDATE costs_ledgerentry SET call_started_at = '2026-01-01T00:00:00Z'"),
+        "M2",
+    ),
     "an entry twice": (lambda: insert_again(idempotency_key="call:x:adj1:input"), "M3"),
     "tokens that were not charged": (lambda: ModelCall.objects.update(prompt_tokens=1), "M3"),
     "an estimate that says it is none": (
