@@ -30,6 +30,7 @@ from costs.daily import MEASURES, PICO_PER_MICRO
 from costs.models import STANDS, UNPRICED, LedgerEntry, ModelCall
 from costs.usage import COMPLETION_CLASSES, PROMPT_CLASSES
 
+FEW_DAYS = 8
 SUPERSEDED = "superseded"
 #: How calls end whose answer was of no use, or not of all use.
 WASTED = (
@@ -116,7 +117,11 @@ def spans_of(days: Iterable[date]) -> Iterator[Span]:
 
 
 def _columns(part: Part, dimensions: Sequence[str]) -> str:
-    measured = [n if n in part.measures else f"CAST(NULL AS bigint) AS {n}" for n in MEASURES]
+    # A sum of PostgreSQL's is numeric, and would make slow numerics of what stands above it.
+    measured = [
+        f"CAST({name if name in part.measures else 'NULL'} AS bigint) AS {name}"
+        for name in MEASURES
+    ]
     return ", ".join([*dimensions, *measured])
 
 
@@ -128,11 +133,13 @@ def _in(field: str, spans: Iterable[Span]) -> Q:
 
 
 def _day(field: str, spans: Sequence[Span]) -> Expression:
-    """The day of a row; that of a single day is known, and SQLite slow to work it out."""
-    (begin, end), *others = spans
-    if not others and end - begin == timedelta(days=1):
-        return Value(begin, DateField())
-    return TruncDate(field, tzinfo=UTC)
+    """The day of a row; of few days it is looked up, as SQLite is slow to work it out."""
+    days = [begin + timedelta(days=n) for begin, end in spans for n in range((end - begin).days)]
+    if len(days) > FEW_DAYS:
+        return TruncDate(field, tzinfo=UTC)
+    newest_first = sorted(days, reverse=True)
+    since = [When(**{f"{field}__gte": start_of(day)}, then=Value(day)) for day in newest_first]
+    return Case(*since, output_field=DateField())
 
 
 def _calls(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> QuerySet[Any, Any]:
@@ -163,7 +170,8 @@ def _entries(dimensions: Sequence[str], owned: Q, spans: Sequence[Span]) -> Quer
         Q(token_class__in=COMPLETION_CLASSES),
     )
     estimates = Q(is_estimate=True)
-    where = owned & _in("call_started_at", spans)
+    # Said of the calls too, the database need not look up each entry's call by its id.
+    where = owned & _in("call_started_at", spans) & _in("call__started_at", spans)
     found = _grouped(LedgerEntry.objects.filter(where), columns, dimensions)
     summed: QuerySet[Any, Any] = found.annotate(
         prompt_tokens=Sum("quantity", filter=of_prompt),
