@@ -49,3 +49,16 @@ async def test_one_answer_in_between_is_enough():
             await fail("shaky", AgentError("unavailable"))
         async with breakers.watching("shaky"):
             pass
+
+
+@pytest.mark.parametrize(
+    "error", [AgentError("budget_exceeded"), AgentError("price_unknown"), asyncio.CancelledError()]
+)
+async def test_what_was_not_sent_or_was_stopped_is_no_answer_in_between(error):
+    for _ in range(breakers.THRESHOLD - 1):
+        await fail("down", AgentError("unavailable"))
+    await fail("down", error)
+    await fail("down", AgentError("unavailable"))
+    with pytest.raises(ProviderPaused):
+        async with breakers.watching("down"):
+            pass
