@@ -24,6 +24,8 @@ from costs.wire_usage import WireFormat
 
 KEEP_EVERY_S = 2.0
 KEEP_EVERY_TOKENS = 500
+#: Failures without an answer after which nobody knows whether the provider was at work.
+SILENT_FAILURES = ("timeout", "interrupted")
 
 Status = ModelCall.Status
 
@@ -140,10 +142,8 @@ class CallMeter:
         await self.allowance.keep_to(self.amount_pico, output_rate=self._output_rate)
 
     def output(self, text: str) -> None:
-        """Count a piece of output that has just arrived."""
-        if not text:
-            return
-        if self.first_token_at is None:
+        """Count a piece that has just arrived; one without text may be the first of an answer."""
+        if text and self.first_token_at is None:
             self.first_token_at = timezone.now()
         self.tally.add_piece(text)
 
@@ -198,6 +198,8 @@ class CallMeter:
 
     def _result(self, status: ModelCall.Status, error_code: str) -> CallResult:
         usage, source, flags = self.tally.final(status, is_finished=bool(self.finish_reason))
+        if usage is None and error_code in SILENT_FAILURES:
+            flags += ("billing_uncertain",)
         price = self._price_served()
         if price and price.service_tier != pricing.tier_of(self.service_tier):
             flags += ("tier_not_priced",)

@@ -21,6 +21,8 @@ class Tally:
     #: The provider's usage objects, folded into one.
     raw: dict[str, Any] = field(default_factory=dict)
     pieces: int = 0
+    #: Whether anything has come; the provider has read the prompt then.
+    is_answered: bool = False
     _format: WireFormat = wire_usage.OPENAI
     _milli_tokens: int = 0
     #: Whether something was said that the provider has not counted yet.
@@ -40,12 +42,17 @@ class Tally:
         return Usage(input=self.prompt_tokens, output=self.output_tokens)
 
     def add_piece(self, text: str) -> None:
+        """Count a piece of an answer; one without text says only that there is an answer."""
+        self.is_answered = True
+        if not text:
+            return
         self.pieces += 1
         self._milli_tokens += tokens.milli_tokens(text)
         self._is_behind = True
 
     def take(self, raw: Mapping[str, Any], usage_format: WireFormat) -> None:
         """Take the provider's own count; it is cumulative, so counts are folded and not added."""
+        self.is_answered = True
         self._format = usage_format
         self.raw = usage_format.fold(self.raw, raw)
         self._is_behind = False
@@ -57,7 +64,7 @@ class Tally:
     def final(
         self, status: ModelCall.Status, *, is_finished: bool
     ) -> tuple[Usage | None, Source, tuple[str, ...]]:
-        """What a call that ended so is charged for; None when nothing was generated.
+        """What a call that ended so is charged for; None when it failed without any answer.
 
         A provider that has not said that the answer `is_finished` may have sent more than it has
         been heard to count.
@@ -67,7 +74,7 @@ class Tally:
         agrees = bool(counted.usage.completion_tokens) or not self.has_output
         if counted.usage.total_tokens and is_whole and agrees:
             return counted.usage, Source.PROVIDER, counted.flags
-        if status == Status.FAILED and not self.has_output and not counted.usage.total_tokens:
+        if status == Status.FAILED and not self.is_answered:
             return None, Source.NONE, ()
         flags = counted.flags
         if self.raw and is_whole and not agrees:

@@ -206,3 +206,5 @@ def _wrong_in_estimate(
         yield f"M5: {status}, {in_flight} of {record.tokens_sent} tokens are not charged"
     if record.tokens_sent and not charge.call["prompt_tokens"]:
         yield f"M6: nothing charged for {record.tokens_sent} tokens that were sent"
+    if record.billed and not (charge.call["prompt_tokens"] or charge.call["flags"]):
+        yield f"M4: nothing charged and not marked, the provider bills {record.billed}"

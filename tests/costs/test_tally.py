@@ -14,8 +14,8 @@ def tally(*said):
     made = Tally(prompt_tokens=99)
     for part in said:
         if isinstance(part, str):
-            for word in part.split():
-                made.add_piece(f"{word} ")
+            for word in part.split(" "):
+                made.add_piece(word)
         else:
             kind = wire_usage.ANTHROPIC if "input_tokens" in part else wire_usage.GEMINI
             made.take(part, kind)
@@ -27,6 +27,8 @@ def tally(*said):
     [
         (["a b c"], Status.COMPLETE, Usage(input=99, output=3), Source.ESTIMATED, ()),
         ([], Status.FAILED, None, Source.NONE, ()),
+        # The answer had begun, so the prompt was read.
+        ([""], Status.FAILED, Usage(input=99), Source.ESTIMATED, ("billing_uncertain",)),
         (
             ["a b"],
             Status.FAILED,

@@ -30,7 +30,7 @@ def statuses(run: Json) -> list[str]:
     return [call["status"] for call in run["calls"]]
 
 
-@pytest.mark.parametrize("fault", ["fault=500", "fault=503", "fault=429", "rst@0"])
+@pytest.mark.parametrize("fault", ["fault=500", "fault=503", "fault=429"])
 def test_a_fault_before_the_first_token_is_tried_again(
     client: Client, provider: FakeProvider, fault: str
 ) -> None:
@@ -46,6 +46,26 @@ def test_a_fault_before_the_first_token_is_tried_again(
     check_ended(client, run, code=None)
 
 
+@pytest.mark.parametrize("fault", ["rst@0", "stall@0"])
+def test_an_answer_that_breaks_off_before_its_first_token_is_charged_its_prompt(
+    client: Client, provider: FakeProvider, fault: str
+) -> None:
+    before = len(provider.requests)
+    run = client.ask(f"[[fake tokens=6 {fault} fault_times=1]]")
+    assert run["status"] == "finished"
+    assert statuses(run) == ["failed", "complete"]
+    billed = provider.requests[before].billed
+    assert billed["input"] > 0
+    failed, good = run["calls"]
+    assert failed["flags"] == ["billing_uncertain"]
+    assert failed["usage"]["prompt_tokens"] > 0
+    assert failed["usage"]["completion_tokens"] == billed.get("output", 0) == 0
+    total = failed["usage"]["total_tokens"] + good["usage"]["total_tokens"]
+    assert run["usage"]["total_tokens"] == total
+    assert run["estimated"] is True
+    check_ended(client, run, code=None)
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "requests"),
     [
@@ -54,7 +74,6 @@ def test_a_fault_before_the_first_token_is_tried_again(
         ("fault=429", "rate_limited", 2),
         ("fault=500", "unavailable", 2),
         ("hang", "timeout", 2),
-        ("stall@0", "timeout", 2),
     ],
 )
 def test_F87_a_lasting_fault_fails_the_run(
