@@ -11,17 +11,17 @@ from ninja import Query
 from chat import cost_reports, database, principals
 from chat.rest import CallerRequest, Problems, api
 from chat.schemas import CostReport
-from costs import reports
+from costs import report_query
 from costs.exchange import USD
 
 PIECE_BYTES = 64 * 1024
 #: One export at a time: a long one keeps nobody else from the database.
 _exports = ThreadPoolExecutor(1, thread_name_prefix="export")
-Limit = Annotated[int, Query(reports.DEFAULT_LINES, ge=1, le=reports.MAX_LINES)]
+Limit = Annotated[int, Query(report_query.DEFAULT_LINES, ge=1, le=report_query.MAX_LINES)]
 
 
-@api.exception_handler(reports.InvalidReport)
-def _invalid_report(request: HttpRequest, error: reports.InvalidReport) -> HttpResponse:
+@api.exception_handler(report_query.InvalidReport)
+def _invalid_report(request: HttpRequest, error: report_query.InvalidReport) -> HttpResponse:
     problem = {"detail": str(error), "code": "invalid_report"}
     return api.create_response(request, problem, status=422)
 
@@ -39,7 +39,7 @@ async def list_costs(
     last: Annotated[str | None, Query(None, alias="to")] = None,
     user: str | None = None,
     currency: str = USD,
-    limit: Limit = reports.DEFAULT_LINES,
+    limit: Limit = report_query.DEFAULT_LINES,
     format: Literal["json", "csv"] | None = None,
 ) -> Any:
     """Say what was spent, from one UTC day to another; without days it is this month.
@@ -52,7 +52,7 @@ async def list_costs(
     """
     sees_all = await database.read(principals.sees_all_costs, request.login)
     is_csv = format == "csv" or (not format and _prefers_csv(request))
-    asked = reports.query(
+    asked = report_query.parse(
         first=first,
         last=last,
         group_by=group_by,
@@ -69,7 +69,7 @@ def _prefers_csv(request: HttpRequest) -> bool:
     return request.get_preferred_type(["application/json", "text/csv"]) == "text/csv"
 
 
-async def _csv(asked: reports.Query) -> StreamingHttpResponse:
+async def _csv(asked: report_query.Query) -> StreamingHttpResponse:
     loop = asyncio.get_running_loop()
     file = await loop.run_in_executor(_exports, cost_reports.as_csv, asked)
     response = StreamingHttpResponse(_pieces(file), content_type="text/csv; charset=utf-8")

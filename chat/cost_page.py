@@ -16,10 +16,11 @@ from django.utils.safestring import SafeString
 
 from chat import charts, cost_reports, principals
 from chat.views import CONTENT_SECURITY_POLICY
-from costs import exchange, latency, money, reports
+from costs import exchange, latency, money, report_query, reports
 from costs.admin_base import ReadOnlyAdmin
 from costs.daily import DailyCost
-from costs.reports import Line, Query, Report
+from costs.report_query import Query
+from costs.reports import Line, Report
 
 LINES = 200
 #: What a chart may be drawn in, the largest first: its name, and how many 1e-12 it is.
@@ -28,7 +29,7 @@ UNITS = (
     ("thousandths of a {}", money.PICO // 10**3),
     ("millionths of a {}", money.PICO // 10**6),
 )
-CHOICES = (*reports.GROUPS, "day,model", "day,user", "user,model", "model,token_class")
+CHOICES = (*report_query.GROUPS, "day,model", "day,user", "user,model", "model,token_class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class CostReportAdmin(ReadOnlyAdmin):
         status = 200
         try:
             context |= _shown(_asked(request.GET))
-        except reports.InvalidReport as error:
+        except report_query.InvalidReport as error:
             context["error"] = str(error)
             status = 400
         response = render(request, "admin/cost_report.html", context, status=status)
@@ -87,7 +88,7 @@ class CostReportAdmin(ReadOnlyAdmin):
 
 
 def _asked(given: Mapping[str, str]) -> Query:
-    return reports.query(
+    return report_query.parse(
         first=given.get("from"),
         last=given.get("to"),
         group_by=given.get("group_by"),
@@ -116,7 +117,7 @@ def _shown(asked: Query) -> dict[str, Any]:
     by_day = (
         report
         if is_by_day
-        else reports.read(replace(asked, groups=("day",), limit=reports.MAX_DAYS))
+        else reports.read(replace(asked, groups=("day",), limit=report_query.MAX_DAYS))
     )
     link: dict[str, object] = {
         "from": asked.first,

@@ -10,7 +10,8 @@ from django.db import connection
 from chat import database
 from chat.models import ChatSession
 from costs import latency, reports, spreadsheets
-from costs.reports import Query, Report
+from costs.report_query import Query
+from costs.reports import Report
 
 
 def as_json(asked: Query) -> dict[str, Any]:

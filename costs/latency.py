@@ -9,7 +9,7 @@ from django.db.models import F
 
 from costs import facts
 from costs.models import ModelCall
-from costs.reports import Query
+from costs.report_query import Query
 
 #: So many calls are looked at, however many there are.
 NEWEST_CALLS = 10_000

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from costs import reports
-from costs.reports import Query
+from costs.report_query import Query
 
 #: What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n")

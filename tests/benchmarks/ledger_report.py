@@ -230,10 +230,10 @@ def _month() -> str:
 def _export(month: str) -> dict[str, str]:
     """Write the largest CSV, and say how much memory it took."""
     from chat import cost_reports
-    from costs import reports
+    from costs import report_query
 
     first, last = (part.partition("=")[2] for part in month.split("&"))
-    asked = reports.query(first=first, last=last, group_by="run", limit=None)
+    asked = report_query.parse(first=first, last=last, group_by="run", limit=None)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = 0
 

@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
 from django.test import AsyncClient
 
-from costs import money, reports
+from costs import money, report_query
 from costs.ledger import Payer
 from costs.models import LedgerEntry
 from tests.costs import storm
@@ -84,7 +84,7 @@ async def test_callers_see_what_they_have_spent_and_those_who_may_see_all(people
     assert (await get(async_client, people["bob"])).json()["items"] == []
 
 
-@pytest.mark.parametrize("groups", reports.GROUPS)
+@pytest.mark.parametrize("groups", report_query.GROUPS)
 async def test_costs_are_grouped_and_bounded(people, async_client, groups):
     told = (await get(async_client, people["bob"], f"group_by={groups}&limit=1")).json()
     assert len(told["items"]) == 1

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from costs import reports
+from costs import report_query
 from costs.ledger import Payer
 from costs.models import LedgerEntry
 from costs.usage import Usage
@@ -41,7 +41,7 @@ def spent(bob):
     return {"from": str((now - timedelta(days=3)).date()), "to": str(now.date())}
 
 
-@pytest.mark.parametrize("group", [*reports.GROUPS, "day,model", "user,model"])
+@pytest.mark.parametrize("group", [*report_query.GROUPS, "day,model", "user,model"])
 def test_M8_A_1_the_page_shows_the_ledger_s_sum_and_escapes_what_people_wrote(client, spent, group):
     answer = client.get(URL, {**spent, "group_by": group})
     page = answer.content.decode()

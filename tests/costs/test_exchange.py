@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from costs import exchange, reports, spreadsheets
+from costs import exchange, report_query, reports, spreadsheets
 from costs.exchange import ExchangeRate
 from costs.models import LedgerEntry
 from costs.usage import Usage
@@ -23,7 +23,7 @@ def rate(per_usd, *, day=DAY, currency="EUR"):
 
 
 def asked(currency, *, last=DAY, groups="day"):
-    return reports.query(first=str(DAY), last=str(last), group_by=groups, currency=currency)
+    return report_query.parse(first=str(DAY), last=str(last), group_by=groups, currency=currency)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_csv_names_its_currency(spent):
 def test_A_7_without_a_rate_there_is_no_report_and_it_is_said_which_there_are(spent, currency):
     rate("0.92", day=DAY + timedelta(days=1))
     rate("150", currency="JPY")
-    with pytest.raises(reports.InvalidReport, match="there is USD, JPY"):
+    with pytest.raises(report_query.InvalidReport, match="there is USD, JPY"):
         reports.read(asked(currency))
     assert exchange.currencies(on=date.max) == ["USD", "EUR", "JPY"]
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models import F
 
-from costs import audit, pricing, reports, rollups
+from costs import audit, pricing, report_query, reports, rollups
 from costs.daily import DailyRunCost, SummedDay
 from costs.ledger import Payer
 from tests.costs import storm
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 DAYS = 5
-WHOLE_CALLS = [name for name in reports.GROUPS if name != "token_class"]
+WHOLE_CALLS = [name for name in report_query.GROUPS if name != "token_class"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def assert_equal(first):
             wanted = defaultdict(list)
             for keys, sums in of_owner:
                 wanted[tuple(keys[name] for name in groups.split(","))].append(sums)
-            asked = reports.query(
+            asked = report_query.parse(
                 first=str(begin), last=str(last), group_by=groups, owner_key=owner_key
             )
             report = reports.read(asked)
@@ -55,12 +55,12 @@ def assert_equal_by_class(first):
             wanted = defaultdict(list)
             for keys, sums in of_owner:
                 wanted[tuple(keys[name] for name in groups.split(","))].append(sums)
-            asked = reports.query(first=begin, last=last, group_by=groups, owner_key=owner_key)
+            asked = report_query.parse(first=begin, last=last, group_by=groups, owner_key=owner_key)
             report = reports.read(asked)
             assert {tuple(line.keys.values()): sums_of(line) for line in report.lines} == {
                 key: storm.added(sums) for key, sums in wanted.items()
             }
-            by_day = reports.query(first=begin, last=last, owner_key=owner_key)
+            by_day = report_query.parse(first=begin, last=last, owner_key=owner_key)
             assert report.total == reports.read(by_day).total
             assert sum(line.amount_pico or 0 for line in report.lines) == report.total.amount_pico
 
@@ -132,7 +132,7 @@ def test_sums_beyond_what_the_database_can_add_up_are_exact(first):
             random.Random(number), payer, at=first + timedelta(days=day), price=price, output=10**6
         )
     for _ in range(2):
-        report = reports.read(reports.query(first=str(first.date()), group_by="user"))
+        report = reports.read(report_query.parse(first=str(first.date()), group_by="user"))
         assert report.total.amount == report.lines[0].amount == "35999996"
         build_all()
 
@@ -154,6 +154,6 @@ def test_sums_beyond_what_the_database_can_add_up_are_exact(first):
     ],
 )
 def test_A_7_a_range_that_is_none_is_refused_with_a_reason(first, last):
-    with pytest.raises(reports.InvalidReport) as refused:
-        reports.query(first=first, last=last)
+    with pytest.raises(report_query.InvalidReport) as refused:
+        report_query.parse(first=first, last=last)
     assert 10 < len(str(refused.value)) < 120

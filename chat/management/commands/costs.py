@@ -8,9 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from chat import cost_reports
-from costs import reports, spreadsheets
+from costs import report_query, reports, spreadsheets
 from costs.exchange import USD
-from costs.reports import Line, Query, Report
+from costs.report_query import Query
+from costs.reports import Line, Report
 
 #: Behind the cost.
 COLUMNS = (
@@ -28,18 +29,20 @@ class Command(BaseCommand):
     help = "Say what was spent, from one UTC day to another; without days it is this month."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        known = ", ".join(reports.GROUPS)
+        known = ", ".join(report_query.GROUPS)
         parser.add_argument("--from", dest="first", metavar="DAY", help="like 2026-11-01")
         parser.add_argument("--to", dest="last", metavar="DAY", help="the last day of the report")
         parser.add_argument("--group-by", default="day", help=f"{known}; several with commas")
         parser.add_argument("--user", help="only what this owner has spent, like user:1")
         parser.add_argument("--currency", default=USD, help="at the rate of the last day")
-        parser.add_argument("--limit", type=int, default=reports.DEFAULT_LINES, help="of a table")
+        parser.add_argument(
+            "--limit", type=int, default=report_query.DEFAULT_LINES, help="of a table"
+        )
         parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            asked = reports.query(
+            asked = report_query.parse(
                 first=options["first"],
                 last=options["last"],
                 group_by=options["group_by"],
@@ -48,7 +51,7 @@ class Command(BaseCommand):
                 limit=None if options["format"] == "csv" else max(options["limit"], 1),
             )
             self._tell(asked, options["format"])
-        except reports.InvalidReport as error:
+        except report_query.InvalidReport as error:
             raise CommandError(str(error)) from error
 
     def _tell(self, asked: Query, how: str) -> None:
