@@ -198,20 +198,23 @@ def _start(
         left_at=Now() if is_attended else None,
     )
     message_id = uuid.uuid4()
-    stored += event_log.append_now(
-        endings.place_of(run),
-        events.RunQueued(model=model, retry_of=str(retry_of.pk) if retry_of else None),
-        events.MessageStarted(
-            message_id=str(message_id), role="user", idempotency_key=command.idempotency_key
-        ),
-        events.MessageCompleted(
-            message_id=str(message_id), role="user", parts=[TextPart(text=command.text)]
-        ),
-    )
-    endings.store_message(run.pk, stored[-1:])
+    stored += _store_question(run, message_id, command.text)
     sessions.touch(session, first_text=command.text)
     started = Started(run_id=run.pk, message_id=message_id, seq=stored[-1].seq, is_repeated=False)
     return started, stored, cancelled
+
+
+def _store_question(run: Run, message_id: uuid.UUID, text: str) -> list[Envelope]:
+    retry_of = str(run.retry_of_id) if run.retry_of_id else None
+    key, question = run.idempotency_key, [TextPart(text=text)]
+    stored = event_log.append_now(
+        endings.place_of(run),
+        events.RunQueued(model=run.model, retry_of=retry_of),
+        events.MessageStarted(message_id=str(message_id), role="user", idempotency_key=key),
+        events.MessageCompleted(message_id=str(message_id), role="user", parts=question),
+    )
+    endings.store_message(run.pk, stored[-1:])
+    return stored
 
 
 @transaction.atomic

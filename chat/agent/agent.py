@@ -72,8 +72,6 @@ async def answer(
             async for mode, payload in stream:
                 for piece in translator.translate(mode, payload):
                     yield piece
-    except (asyncio.CancelledError, GeneratorExit):
-        raise
     except Exception as error:
         failure = classify(error, has_output=True)
         if failure is None or failure is error:
