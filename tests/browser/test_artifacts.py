@@ -16,7 +16,7 @@ def test_F69_a_picture_is_shown_described_and_saved(chat: ChatPage) -> None:
     expect(picture).to_be_visible()
     chat.page.reload()
     expect(picture).to_be_visible()
-    expect(picture).to_have_js_property("naturalWidth", 640)
+    expect(picture).to_have_js_property("naturalWidth", 960)
     link = turn.get_by_role("link", name="chart.png")
     link.focus()
     with chat.page.expect_download() as saved:
