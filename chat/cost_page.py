@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from chat import charts, cost_reports, principals
+from chat import charts, cost_reports, principals, sessions
 from chat.views import CONTENT_SECURITY_POLICY
 from costs import exchange, latency, money, report_query, reports
 from costs.admin_base import ReadOnlyAdmin
@@ -78,7 +78,7 @@ class CostReportAdmin(ReadOnlyAdmin):
         }
         status = 200
         try:
-            context |= _shown(_asked(request.GET))
+            context |= _shown(_asked(request.GET), request)
         except report_query.InvalidReport as error:
             context["error"] = str(error)
             status = 400
@@ -111,8 +111,10 @@ def _presets(today: date) -> dict[str, str]:
     return {name: urlencode({"from": first, "to": last}) for name, (first, last) in spans.items()}
 
 
-def _shown(asked: Query) -> dict[str, Any]:
+def _shown(asked: Query, request: HttpRequest) -> dict[str, Any]:
     report = reports.read(asked)
+    # A title is how somebody's conversation begins.
+    has_titles = request.user.has_perm("chat.view_chatsession")
     is_by_day = asked.groups == ("day",) and report.groups <= LINES
     by_day = (
         report
@@ -136,19 +138,24 @@ def _shown(asked: Query) -> dict[str, Any]:
         "names": [
             name.replace("_", " ") for name in cost_reports.named(dict.fromkeys(asked.groups, ""))
         ],
-        "rows": _rows(report),
+        "rows": _rows(report, has_titles=has_titles),
         "chart": _chart(by_day),
         "latency": latency.read(asked),
         "csv": f"{reverse('api:list_costs')}?{urlencode({**link, 'format': 'csv'})}",
     }
 
 
-def _rows(report: Report) -> list[Row]:
+def _rows(report: Report, *, has_titles: bool) -> list[Row]:
     named = [cost_reports.named(line.keys) for line in report.lines]
-    names = principals.names_of({keys["user"] for keys in named if "user" in keys})
+    users = {keys["user"] for keys in named if "user" in keys}
+    sessions_shown = {line.keys.get("session", "") for line in report.lines} if has_titles else ()
+    called = principals.names_of(users) | sessions.titles_of(sessions_shown)
     return [
         Row(
-            cells=[_cell(name, key, report.query, names) for name, key in keys.items()],
+            cells=[
+                _cell(name, key, called.get(line.keys.get(name, key), key), report.query)
+                for name, key in keys.items()
+            ],
             line=line,
             share=line.share(line.amount_pico or 0, report.total.amount_pico),
         )
@@ -156,14 +163,14 @@ def _rows(report: Report) -> list[Row]:
     ]
 
 
-def _cell(name: str, key: str, asked: Query, names: Mapping[str, str]) -> Cell:
+def _cell(name: str, key: str, called: str, asked: Query) -> Cell:
     match name:
         case "user":
             days = {"from": asked.first, "to": asked.last, "user": key, "group_by": "session"}
-            return Cell(text=names.get(key, key), url=f"?{urlencode(days)}")
+            return Cell(text=called, url=f"?{urlencode(days)}")
         case "session":
             changelist = reverse("admin:chat_chatsession_changelist")
-            return Cell(text=key, url=f"{changelist}?{urlencode({'q': key})}")
+            return Cell(text=called, url=f"{changelist}?{urlencode({'q': key})}")
         case "run":
             return Cell(text=key, url=reverse("admin:chat_run_change", args=[key]))
         case _:

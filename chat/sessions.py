@@ -8,7 +8,7 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -106,6 +106,15 @@ def message_counts(found: Iterable[ChatSession]) -> dict[int, int]:
     counted = Message.objects.filter(session__in=list(found)).values("session_id")
     rows = counted.annotate(count=Count("id"))
     return {row["session_id"]: row["count"] for row in rows}
+
+
+def titles_of(ledger_keys: Collection[str]) -> dict[str, str]:
+    """The titles of sessions by what the ledger calls them; deleted ones have none."""
+    ids = {ChatSession.id_in_ledger_key(key) for key in ledger_keys}
+    owners = {key.partition("/")[0] for key in ledger_keys}
+    found = ChatSession.objects.filter(session_id__in=ids, owner_key__in=owners)
+    titles = {session.ledger_key: session.title for session in found if session.title}
+    return {key: titles[key] for key in ledger_keys if key in titles}
 
 
 def change(session: ChatSession, *, title: str | None, model: str | None) -> ChatSession:

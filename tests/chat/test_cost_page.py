@@ -3,12 +3,14 @@
 import random
 import re
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
+from chat.models import ChatSession
 from costs import report_query
 from costs.ledger import Payer
 from costs.models import LedgerEntry
@@ -72,6 +74,19 @@ def test_users_have_their_names_and_lead_to_their_sessions(client, bob, spent):
     his = client.get(URL, {**spent, "group_by": "session", "user": f"user:{bob.pk}"})
     assert "his" in {row.cells[-1].text for row in his.context["rows"]}
     assert f"user=user%3A{bob.pk}" in his.context["csv"]
+
+
+def test_sessions_have_their_titles_for_those_who_may_read_them(client, bob):
+    session = ChatSession.objects.create(owner_key=f"user:{bob.pk}", title="About pears")
+    for key in (session.ledger_key, f"user:{bob.pk}/{session.session_id}.older"):
+        payer = replace(calls.payer(), session_key=key, owner_key=session.owner_key)
+        calls.made(payer, Usage(input=5), at=datetime.now(UTC))
+    answer = client.get(URL, {"group_by": "session"})
+    assert {row.cells[-1].text for row in answer.context["rows"]} == {session.session_id}
+    bob.user_permissions.add(Permission.objects.get(codename="view_chatsession"))
+    answer = client.get(URL, {"group_by": "session"})
+    told = [row.cells[-1].text for row in answer.context["rows"]]
+    assert sorted(told) == sorted(["About pears", session.session_id])
 
 
 def test_what_is_not_there_is_said(client, bob):
