@@ -1,5 +1,6 @@
 """Starting and ending: what is printed, what is refused, and that nothing is left behind."""
 
+import os
 import signal
 import socket
 import time
@@ -143,6 +144,22 @@ def test_history_and_costs_survive_a_restart(
     check_all_gone(children, within_s=0.5)
     # What the others need, they have to their end.
     assert "Traceback" not in product.output
+
+
+def test_who_asks_twice_does_not_wait(make_product: Maker) -> None:
+    product = make_product(LLM_PROVIDER="scripted").start()
+    children = product.processes()
+    worker = product.child("worker")
+    worker.suspend()
+    os.kill(product.pid, signal.SIGINT)
+    wait_for(lambda: "stopping" in product.output, timeout_s=10)
+    assert product.stop(signal.SIGINT) == 0
+    assert "asked again: ending now" in product.output
+    check_all_gone(children, within_s=0.5)
+    product.start()
+    client = Client(product)
+    assert client.ask("again")["status"] == "finished"
+    client.close()
 
 
 def test_an_end_while_starting_leaves_nothing(make_product: Maker) -> None:

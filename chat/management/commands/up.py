@@ -26,6 +26,7 @@ from chat.agent.providers import local
 from chat.management.supervisor import Child, Supervisor
 
 STOP_WITHIN_S = 9.0
+STOPPING = "stopping; answers that are being written are handed over (Ctrl-C again: at once)"
 READY_WITHIN_S = 60.0
 #: The first start of a process is slow, and a part that is away is to be named soon.
 TELL_AFTER_S = 10.0
@@ -53,12 +54,18 @@ class Command(BaseCommand):
         return self.data_dir / "port"
 
     async def _run(self) -> None:
-        stop = asyncio.Event()
+        stop, supervisor = asyncio.Event(), Supervisor(write_line=self._write_line)
+
+        def end() -> None:
+            if stop.is_set():
+                self._write_line("up", "asked again: ending now")
+                supervisor.kill()
+            stop.set()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, end)
         sockets = [_listen(self.env.host, port) for port in self.env.ports]
         self.ports = [sock.getsockname()[1] for sock in sockets]
-        supervisor = Supervisor(write_line=self._write_line)
         starting = asyncio.ensure_future(self._start(supervisor, sockets))
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -66,7 +73,7 @@ class Command(BaseCommand):
             if starting.done():
                 starting.result()
                 await stopping
-            self._write_line("up", "stopping; answers that are being written are handed over")
+            self._write_line("up", STOPPING)
         finally:
             starting.cancel()
             await supervisor.stop(grace_s=STOP_WITHIN_S)
