@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from chat import answers, cost_page, login, parts  # noqa: F401 - registers the report
+from chat import answers, budget_admin, cost_page, login, parts  # noqa: F401 - registers pages
 from chat.models import ApiKey, Artifact, ChatSession, EventRecord, MeshDelivery, Message, Run
 from costs import charges, ledger
 from costs.admin_base import ReadOnlyAdmin, table_of

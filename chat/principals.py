@@ -1,5 +1,6 @@
 """Who asks: the one place that decides on whose behalf a request or a socket acts."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
 from chat.models import ApiKey
+
+_OWNER_KEY = re.compile(r"user:[0-9]{1,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,15 @@ def names_of(owner_keys: Iterable[str]) -> dict[str, str]:
     pks = [key.removeprefix("user:") for key in owner_keys]
     found = User.objects.in_bulk([int(pk) for pk in pks if pk.isdecimal() and len(pk) < 18])
     return {f"user:{pk}": user.get_username() for pk, user in found.items()}
+
+
+def owner_key_of(name: str) -> str | None:
+    """The owner key of a user by his name or by that key itself; None when nobody has the name.
+
+    The ledger outlives its users: the key of one who is gone is a key still.
+    """
+    if name == EVERYBODY.owner_key or _OWNER_KEY.fullmatch(name):
+        return name
+    # PostgreSQL knows no NUL.
+    user = User.objects.filter(username=name.replace("\0", "")).first()
+    return f"user:{user.pk}" if user else None

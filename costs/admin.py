@@ -10,19 +10,8 @@ from django.utils.safestring import SafeString
 
 from costs import charges, money, repricing
 from costs.admin_base import AnyModelAdmin, ReadOnlyAdmin, table_of
-from costs.budget_admin import BudgetAdmin, BudgetWindowAdmin
 from costs.changelists import ProviderFilter, TokenClassFilter
 from costs.models import ExchangeRate, LedgerEntry, ModelCall, PriceOverride, PriceSnapshot
-
-__all__ = [
-    "BudgetAdmin",
-    "BudgetWindowAdmin",
-    "ExchangeRateAdmin",
-    "LedgerEntryAdmin",
-    "ModelCallAdmin",
-    "PriceOverrideAdmin",
-    "PriceSnapshotAdmin",
-]
 
 
 class PricedFilter(admin.SimpleListFilter):

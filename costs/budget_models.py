@@ -10,11 +10,11 @@ class Budget(models.Model):
     """What may be spent in a day or a month (UTC), by whom or on what."""
 
     class Scope(models.TextChoices):
-        EVERYTHING = "everything"
-        USER = "user"
+        EVERYTHING = "everything", "everything"
+        USER = "user", "user"
         API_KEY = "api_key", "API key"
-        SESSION = "session"
-        MODEL = "model"
+        SESSION = "session", "session"
+        MODEL = "model", "model"
 
     class Period(models.TextChoices):
         DAY = "day"
@@ -25,8 +25,8 @@ class Budget(models.Model):
         max_length=240,
         blank=True,
         default="",
-        help_text="Whose: user:5, the number of an API key, a session's key as the ledger has it, "
-        "or provider:model. Empty: each of them has this budget for itself.",
+        help_text="Whose: a user's name, an API key's name or number, a session's id, or "
+        "provider:model. Empty: each of them has this budget for itself.",
     )
     period = models.CharField(max_length=5, choices=Period)
     #: Whole 1e-12 USD.
@@ -48,7 +48,15 @@ class Budget(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_scope_display()} {self.key or '(each)'} per {self.period}"
+        return f"{self._whose} per {self.period}"
+
+    @property
+    def _whose(self) -> str:
+        scope = self.get_scope_display()
+        if not self.key:
+            return scope if self.scope == self.Scope.EVERYTHING else f"each {scope}"
+        says_what_it_is = self.scope in (self.Scope.USER, self.Scope.MODEL)
+        return self.key if says_what_it_is else f"{scope} {self.key}"
 
 
 class BudgetWindow(models.Model):

@@ -275,7 +275,7 @@ def test_M10_the_audit_names_a_budget_that_is_not_what_the_ledger_says(monkeypat
     assert list(audit.violations()) == []
     BudgetWindow.objects.filter(key="user:1").update(spent_pico=19 * TOKEN, held_pico=1)
     [found] = audit.violations()
-    assert str(found).startswith("M10 budget User (each) per month, user:1 from ")
+    assert str(found).startswith("M10 budget each user per month, user:1 from ")
     assert "it says 19000000 spent and 1 set aside, the ledger 20000000 and the holds 0" in str(
         found
     )

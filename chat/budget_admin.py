@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 
+from chat import budget_keys
 from costs import budget_windows, money
 from costs.admin_base import AnyModelAdmin
 from costs.budget_models import Budget, BudgetWindow
@@ -28,6 +29,16 @@ class UsdField(forms.DecimalField):
 
 class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
     limit_pico = UsdField(label="Limit in USD")
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        # Whoever is gone meanwhile keeps his budget.
+        if "scope" in said and {"scope", "key"} & set(self.changed_data):
+            try:
+                said["key"] = budget_keys.resolve(said["scope"], said.get("key", "").strip())
+            except budget_keys.UnknownKey as error:
+                self.add_error("key", str(error))
+        return said
 
 
 class BudgetWindowForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -112,7 +123,9 @@ class BudgetWindowAdmin(AnyModelAdmin):
         for window in windows.select_related("budget"):
             more = F("extra_pico") + window.budget.limit_pico
             BudgetWindow.objects.filter(pk=window.pk).update(extra_pico=more)
-        self.message_user(request, "What was stopped can be asked for again.", messages.SUCCESS)
+            window.refresh_from_db()
+            level = messages.SUCCESS if window.left_pico > 0 else messages.WARNING
+            self.message_user(request, _standing(window), level)
 
     @admin.action(description="Count again from the ledger", permissions=["change"])
     def recount(self, request: HttpRequest, windows: QuerySet[BudgetWindow]) -> None:
@@ -129,3 +142,12 @@ class BudgetWindowAdmin(AnyModelAdmin):
     def save_model(self, request: HttpRequest, window: Any, form: Any, change: bool) -> None:
         # Calls change the amounts meanwhile.
         window.save(update_fields=["extra_pico"])
+
+
+def _standing(window: BudgetWindow) -> str:
+    """How a period stands, and what follows from it for those who have been stopped."""
+    spent, allowed = money.plain(window.spent_pico), money.plain(window.allowed_pico)
+    stands = f"{window}: {spent} of {allowed} USD are spent."
+    if window.left_pico <= 0:
+        return f"{stands} Nothing can be asked for yet: grant more."
+    return f"{stands} What was stopped can be asked for again, if it fits into the rest."
