@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Query
 
 from chat import cost_reports, database, principals
-from chat.rest import CallerRequest, Problems, api
+from chat.rest import CallerRequest, Problems, Refusal, api
 from chat.schemas import CostReport
 from costs import report_query
 from costs.exchange import USD
@@ -47,22 +47,31 @@ async def list_costs(
     `group_by` is one of day, model, provider, user, session, run, tool, status and token_class,
     or several with commas. A tool's calls are those that answer its results. Amounts are in
     USD, or in another `currency` at its rate of the last day. Callers see what they have spent
-    themselves; who may see the cost report, everybody's or, with `user`, that of one.
+    themselves; who may see the cost report, everybody's, or that of one `user`: a name, or user:5.
     With `format=csv`, or `Accept: text/csv`, all lines as CSV.
     """
-    sees_all = await database.read(principals.sees_all_costs, request.login)
+    owner_key = await database.read(_whose, request, user)
     is_csv = format == "csv" or (not format and _prefers_csv(request))
     asked = report_query.parse(
         first=first,
         last=last,
         group_by=group_by,
-        owner_key=user if sees_all else request.auth.owner_key,
+        owner_key=owner_key,
         currency=currency,
         limit=None if is_csv else limit,
     )
     if is_csv:
         return await _csv(asked)
     return await database.read(cost_reports.as_json, asked)
+
+
+def _whose(request: CallerRequest, user: str | None) -> str | None:
+    """Whose costs a caller is told; None is everybody's. Raises InvalidReport or Refusal."""
+    if principals.sees_all_costs(request.login):
+        return cost_reports.owner_key_of(user) if user else None
+    if user and principals.owner_key_of(user) != request.auth.owner_key:
+        raise Refusal(403, "forbidden", "You may see what you have spent yourself")
+    return request.auth.owner_key
 
 
 def _prefers_csv(request: HttpRequest) -> bool:

@@ -92,7 +92,7 @@ def _asked(given: Mapping[str, str]) -> Query:
         first=given.get("from"),
         last=given.get("to"),
         group_by=given.get("group_by"),
-        owner_key=given.get("user"),
+        owner_key=cost_reports.owner_key_of(given["user"]) if given.get("user") else None,
         currency=given.get("currency") or exchange.USD,
         limit=LINES,
     )

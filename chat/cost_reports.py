@@ -7,10 +7,10 @@ from typing import IO, Any
 
 from django.db import connection
 
-from chat import database
+from chat import database, principals
 from chat.models import ChatSession
 from costs import latency, reports, spreadsheets
-from costs.report_query import Query
+from costs.report_query import InvalidReport, Query
 from costs.reports import Report
 
 
@@ -28,6 +28,14 @@ def as_json(asked: Query) -> dict[str, Any]:
         "total": report.total.sums,
         "latency": [asdict(found) for found in latency.read(asked)],
     }
+
+
+def owner_key_of(user: str) -> str:
+    """Whose costs are asked for, by his name or owner key. Raises InvalidReport."""
+    key = principals.owner_key_of(user)
+    if key is None:
+        raise InvalidReport(f"user: there is no {user[:40]!r}; write a user's name, or user:5.")
+    return key
 
 
 def _rate(report: Report) -> dict[str, Any] | None:

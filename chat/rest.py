@@ -40,7 +40,7 @@ _STATUS = {
     runs.UnknownRun: 404,
     runs.NotRetryable: 409,
 }
-Problems = {400: Problem, 401: Problem, 404: Problem, 409: Problem, 422: Problem}
+Problems = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem}
 
 
 class StrictParser(Parser):

@@ -218,7 +218,7 @@ _NOTHING = Line(
     prompt_tokens=0,
     cached_tokens=0,
     completion_tokens=0,
-    amount_pico=None,
+    amount_pico=0,
     estimated_pico=0,
     wasted_pico=0,
 )

@@ -84,6 +84,23 @@ async def test_callers_see_what_they_have_spent_and_those_who_may_see_all(people
     assert (await get(async_client, people["bob"])).json()["items"] == []
 
 
+async def test_A_6_costs_of_one_user_are_for_those_who_may_see_all_and_for_himself(
+    people, async_client
+):
+    for name in ("alice", f"user:{people['alice'].pk}"):
+        for asking in ("alice", "bob"):
+            told = (await get(async_client, people[asking], f"user={name}")).json()
+            assert told["total"]["cost"] == await spent(people["alice"])
+        assert (await get(async_client, people["charlie"], f"user={name}")).status_code == 403
+    nobody = await get(async_client, people["charlie"], "user=nobody")
+    assert (nobody.status_code, nobody.json()["code"]) == (403, "forbidden")
+    unknown = await get(async_client, people["bob"], "user=nobody")
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid_report")
+    assert "nobody" in unknown.json()["detail"]
+    gone = (await get(async_client, people["bob"], "user=user:99999")).json()
+    assert (gone["items"], gone["total"]["cost"]) == ([], "0")
+
+
 @pytest.mark.parametrize("groups", report_query.GROUPS)
 async def test_costs_are_grouped_and_bounded(people, async_client, groups):
     told = (await get(async_client, people["bob"], f"group_by={groups}&limit=1")).json()

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="first", metavar="DAY", help="like 2026-11-01")
         parser.add_argument("--to", dest="last", metavar="DAY", help="the last day of the report")
         parser.add_argument("--group-by", default="day", help=f"{known}; several with commas")
-        parser.add_argument("--user", help="only what this owner has spent, like user:1")
+        parser.add_argument("--user", help="only what this user has spent: a name, or user:1")
         parser.add_argument("--currency", default=USD, help="at the rate of the last day")
         parser.add_argument(
             "--limit", type=int, default=report_query.DEFAULT_LINES, help="of a table"
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 first=options["first"],
                 last=options["last"],
                 group_by=options["group_by"],
-                owner_key=options["user"],
+                owner_key=cost_reports.owner_key_of(options["user"]) if options["user"] else None,
                 currency=options["currency"],
                 limit=None if options["format"] == "csv" else max(options["limit"], 1),
             )
@@ -68,7 +68,9 @@ class Command(BaseCommand):
 def _table(report: Report) -> str:
     names = list(cost_reports.named(dict.fromkeys(report.query.groups, "")))
     rows = [[*names, f"cost, {report.query.currency}", *COLUMNS]]
-    rows += [[*cost_reports.named(line.keys).values(), *_cells(line)] for line in report.lines]
+    for line in report.lines:
+        keys = [key or "–" for key in cost_reports.named(line.keys).values()]
+        rows.append([*keys, *_cells(line)])
     if report.groups > len(report.lines):
         rows.append([f"… and {report.groups - len(report.lines)} more", *[""] * (len(rows[0]) - 1)])
     rows.append(["total", *[""] * (len(names) - 1), *_cells(report.total)])
