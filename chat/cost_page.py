@@ -26,10 +26,13 @@ LINES = 200
 #: What a chart may be drawn in, the largest first: its name, and how many 1e-12 it is.
 UNITS = (
     ("{}", money.PICO),
-    ("thousandths of a {}", money.PICO // 10**3),
-    ("millionths of a {}", money.PICO // 10**6),
+    ("0.001 {}", money.PICO // 10**3),
+    ("0.000001 {}", money.PICO // 10**6),
 )
-CHOICES = (*report_query.GROUPS, "day,model", "day,user", "user,model", "model,token_class")
+CHOICES = {
+    groups: groups.replace(",", ", ").replace("_", " ")
+    for groups in (*report_query.GROUPS, "day,model", "day,user", "user,model", "model,token_class")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class CostReportAdmin(ReadOnlyAdmin):
             "choices": CHOICES,
             "presets": _presets(timezone.now().date()),
             "given": request.GET,
+            "currencies": exchange.currencies(on=timezone.now().date()),
         }
         status = 200
         try:
@@ -112,15 +116,11 @@ def _presets(today: date) -> dict[str, str]:
 
 
 def _shown(asked: Query, request: HttpRequest) -> dict[str, Any]:
-    report = reports.read(asked)
+    by_day = reports.read(replace(asked, groups=("day",), limit=report_query.MAX_DAYS))
+    is_by_day = asked.groups == ("day",) and by_day.groups <= LINES
+    report = by_day if is_by_day else reports.read(asked, total=by_day.total)
     # A title is how somebody's conversation begins.
     has_titles = request.user.has_perm("chat.view_chatsession")
-    is_by_day = asked.groups == ("day",) and report.groups <= LINES
-    by_day = (
-        report
-        if is_by_day
-        else reports.read(replace(asked, groups=("day",), limit=report_query.MAX_DAYS))
-    )
     link: dict[str, object] = {
         "from": asked.first,
         "to": asked.last,

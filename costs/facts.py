@@ -17,6 +17,8 @@ from django.db.models import (
     Exists,
     Expression,
     F,
+    Func,
+    IntegerField,
     OuterRef,
     Q,
     QuerySet,
@@ -194,8 +196,9 @@ def _grouped(
 
 
 def _outcome(call: str) -> Case:
-    later = ModelCall.objects.filter(
-        run_id=OuterRef("run_id"), attempt__gt=OuterRef(f"{call}attempt")
-    )
+    # As a literal: with a parameter SQLite would not take the index of later attempts.
+    one = Func(template="1", output_field=IntegerField())
+    later = ModelCall.objects.filter(run_id=OuterRef("run_id"), attempt__gt=one)
+    later = later.filter(attempt__gt=OuterRef(f"{call}attempt"))
     is_superseded = Q(**{f"{call}status": ModelCall.Status.COMPLETE}) & Exists(later)
     return Case(When(is_superseded, then=Value(SUPERSEDED)), default=F(f"{call}status"))

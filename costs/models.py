@@ -164,6 +164,10 @@ class ModelCall(models.Model):
         ]
         indexes = [
             models.Index(fields=["run_id"], name="model_call_run"),
+            # Few calls are of a later attempt; of each call it is asked whether there is one.
+            models.Index(
+                fields=["run_id", "attempt"], name="model_call_later", condition=Q(attempt__gt=1)
+            ),
             models.Index(fields=["session_key", "started_at"], name="model_call_session"),
             models.Index(fields=["owner_key", "started_at"], name="model_call_owner"),
             models.Index(fields=["started_at"], name="model_call_open", condition=Q(status="open")),

@@ -103,18 +103,22 @@ class Report:
     rate: ExchangeRate | None
 
 
-def read(asked: Query) -> Report:
-    """Make a report: the most expensive groups first, days in their order. Raises InvalidReport."""
+def read(asked: Query, *, total: Line | None = None) -> Report:
+    """Make a report: the most expensive groups first, days in their order. Raises InvalidReport.
+
+    `total` is that of another report of the same days, where it is known.
+    """
     rate = _rate(asked)
     with connection.cursor() as cursor:
         cursor.execute(*_statement(asked))
         rows = cursor.fetchall()
     width = len(asked.dimensions)
     *totals, groups = rows[0][width + len(_SUMS) :] if rows else (0,)
-    total = _line(asked, (), totals, rate) if rows else _NOTHING
     if "token_class" in asked.groups:
         # The sum of the groups has a call once for each of its classes.
-        total = read(replace(asked, groups=("status",))).total
+        total = total or read(replace(asked, groups=("day",))).total
+    else:
+        total = _line(asked, (), totals, rate) if rows else _NOTHING
     return Report(
         query=asked,
         lines=[_line(asked, row[:width], row[width:], rate) for row in rows],
