@@ -77,6 +77,14 @@ def test_who_ends_it_while_it_starts_is_shown_no_traceback(make_product: Maker) 
         assert "Traceback" not in product.output
 
 
+def test_who_ends_it_before_it_is_ready_has_the_admin_s_password(make_product: Maker) -> None:
+    product = make_product(REDIS_URL="redis://127.0.0.1:9/0")
+    product.begin()
+    wait_for(lambda: product.printed_password, timeout_s=60)
+    assert product.stop(signal.SIGINT) == 0
+    assert "ready" not in product.output
+
+
 def test_a_taken_port_is_told_in_one_line(make_product: Maker) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

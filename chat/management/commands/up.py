@@ -81,7 +81,7 @@ class Command(BaseCommand):
 
     async def _start(self, supervisor: Supervisor, sockets: list[socket.socket]) -> None:
         try:
-            password = await asyncio.to_thread(self._prepare_database)
+            await asyncio.to_thread(self._prepare_database)
         except DatabaseError as error:
             reason = str(error).strip().partition("\n")[0]
             raise CommandError(f"The database cannot be used: {reason}") from error
@@ -96,19 +96,28 @@ class Command(BaseCommand):
             supervisor.start(_worker(number, self.env.worker_concurrency, environment))
         for number in range(1, self.env.web_processes + 1):
             supervisor.start(_web(number, [sock.fileno() for sock in sockets], environment))
-        await self._wait_until_ready(environment.get("LOCAL_MODEL_URL"))
-        self._announce(password)
+        is_ready = await self._wait_until_ready(environment.get("LOCAL_MODEL_URL"))
+        self._announce(is_ready=is_ready)
 
-    def _prepare_database(self) -> str | None:
+    @property
+    def _url(self) -> str:
+        return f"http://{_bracketed(self.env.host)}:{self.ports[0]}/"
+
+    def _prepare_database(self) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         users = get_user_model().objects
         if users.filter(is_superuser=True).exists():
-            return None
+            return
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
-        return password
+        # At once: whoever ends it before it is ready would never learn it.
+        self._write_line(
+            "up",
+            f"Admin: {self._url}admin/ name: admin password: {password} (shown only now)",
+            is_secret=True,
+        )
 
-    async def _wait_until_ready(self, model_url: str | None) -> None:
+    async def _wait_until_ready(self, model_url: str | None) -> bool:
         host = "127.0.0.1" if self.env.host in ("0.0.0.0", "::") else self.env.host  # noqa: S104  # nosec B104
         wanted = [f"http://{_bracketed(host)}:{self.ports[0]}/health/ready"]
         wanted += [f"{model_url}/health"] if model_url else []
@@ -122,27 +131,22 @@ class Command(BaseCommand):
                     was_told = True
                 if waited_s > READY_WITHIN_S:
                     self._write_line("up", f"{url} gives no good answer yet; see above")
-                    return
+                    return False
                 await asyncio.sleep(0.1)
+        return True
 
-    def _announce(self, password: str | None) -> None:
+    def _announce(self, *, is_ready: bool) -> None:
         scratch = self._port_file.with_suffix(".new")
         scratch.write_text(",".join(str(port) for port in self.ports))
         scratch.rename(self._port_file)
-        url = f"http://{_bracketed(self.env.host)}:{self.ports[0]}/"
-        if password:
-            self._write_line(
-                "up",
-                f"Admin: {url}admin/ name: admin password: {password} (shown only now)",
-                is_secret=True,
-            )
         if settings.IS_BEHIND_TLS:
             self._write_line(
                 "up",
                 "People reach it through a proxy that ends TLS and sets X-Forwarded-Proto;"
                 " plain HTTP is sent on to https.",
             )
-        self._write_line("up", f"Chatledger is ready: {url}")
+        said = "Chatledger is ready" if is_ready else "Chatledger runs, but is not all ready"
+        self._write_line("up", f"{said}: {self._url}")
 
     def _write_line(self, name: str, text: str, *, is_secret: bool = False) -> None:
         is_json = self.env.log_format == "json"
