@@ -16,6 +16,13 @@ class Agent:
     description: str
 
 
+def lacks_tool(name: str) -> bool:
+    """Say whether the manifest leaves out a tool that is built in."""
+    manifest = settings.ENV.manifest
+    listed = manifest.spec.tools if manifest else None
+    return listed is not None and name not in {tool.name for tool in listed}
+
+
 def agent() -> Agent:
     """Who answers here."""
     manifest = settings.ENV.manifest

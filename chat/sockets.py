@@ -55,7 +55,7 @@ class Socket(AsyncWebsocketConsumer):
         await self.accept()
         login = await self._login()
         if login is None:
-            await self.close(NOT_ALLOWED, "Log in first")
+            await self.close(NOT_ALLOWED, "Sign in first")
             return
         self.principal = login.principal
         try:
@@ -98,7 +98,7 @@ class Socket(AsyncWebsocketConsumer):
     async def _leave_when_logged_out(self, login: Login) -> None:
         """Close the socket when the login that it was opened with does not stand any more."""
         await reading.logged_out(login)
-        await self.close(NOT_ALLOWED, "Log in again")
+        await self.close(NOT_ALLOWED, "Sign in again")
 
     async def takes_more_nonsense(self) -> bool:
         """Count something that no client of ours would send; closes the socket after too much."""

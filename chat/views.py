@@ -62,6 +62,8 @@ def page(request: HttpRequest, session_id: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         "auth_mode": settings.AUTH,
         "username": request.user.get_username() if request.user.is_authenticated else "",
+        "agent": about.agent() if settings.ENV.manifest else None,
+        "lacks": {name: about.lacks_tool(name) for name in ("calculator", "clock")},
         "sees_admin": settings.AUTH == "open" or request.user.is_staff,
     }
     response = render(request, "chat/index.html", context)

@@ -56,6 +56,26 @@ def test_a_reload_in_mid_stream_loses_nothing(chat: ChatPage) -> None:
     expect(chat.questions).to_have_text(SLOW)
 
 
+def test_what_was_stopped_can_be_asked_again(chat: ChatPage) -> None:
+    chat.say(ENDLESS)
+    chat.wait_until_streaming(".5 ")
+    chat.page.keyboard.type("meanwhile")
+    chat.page.keyboard.press("Enter")
+    notice = chat.page.get_by_test_id("notice")
+    expect(notice).to_contain_text("Wait for the answer")
+    chat.stop.click()
+    expect(notice).to_have_count(0)
+    chat.page.reload()
+    expect(chat.turns).to_have_attribute("data-status", "cancelled")
+    chat.turns.get_by_test_id("retry").click()
+    expect(chat.turns).to_have_count(2)
+    expect(chat.turns.first.get_by_test_id("retry")).to_have_count(0)
+    chat.wait_until_streaming(".5 ")
+    chat.stop.click()
+    first, second = chat.stored_texts("user")
+    assert first == second
+
+
 @pytest.mark.parametrize("way", ["button", "escape"])
 def test_stop_takes_less_than_a_second(chat: ChatPage, way: str) -> None:
     chat.say(ENDLESS)

@@ -49,13 +49,17 @@ export class Bill {
       // While it is written, each token makes another value of the run.
       if (asked.status === this.#run.status) this.#show(charges, cost, currency);
     } catch (error) {
-      this.table.replaceChildren(el("caption", { text: `The costs cannot be read: ${error.message}` }));
+      this.#say(`The costs cannot be read: ${error.message}`);
     }
+  }
+
+  #say(sentence) {
+    this.table.replaceChildren(el("tbody", {}, el("tr", {}, el("td", { text: sentence }))));
   }
 
   #show(charges, cost, currency) {
     if (!charges.length) {
-      this.table.replaceChildren(el("caption", { text: "Charged when the model has answered." }));
+      this.#say("Charged when the model has answered.");
       return;
     }
     const rows = charges.map(({ token_class, quantity, cost: part }) =>

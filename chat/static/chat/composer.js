@@ -8,8 +8,9 @@ const TALLEST_PX = 260;
 export class Composer {
   #session = "new";
   #state = { isRunning: false, isStopping: false, isBlocked: false };
+  #endWait = () => {};
 
-  /** Handlers: onSend(text), onStop(), onProblem(sentence). */
+  /** Handlers: onSend(text), onStop(), onProblem(sentence), which gives what takes it back. */
   constructor({ form, input, send, stop }, handlers) {
     Object.assign(this, { form, input, send, stop, handlers });
     form.addEventListener("submit", (event) => {
@@ -57,6 +58,7 @@ export class Composer {
     const label = isStopping ? "Stopping…" : "Stop";
     this.stop.querySelector(".stop-label").textContent = label;
     if (hadFocus && document.activeElement !== this.input) this.focus();
+    if (!isRunning) this.#endWait();
     this.#paintSend();
   }
 
@@ -64,7 +66,9 @@ export class Composer {
     const text = clean(this.text);
     if (!text.trim() || this.#state.isBlocked) return;
     if (this.#state.isRunning) {
-      this.handlers.onProblem("Wait for the answer to finish, or press Esc to stop it.");
+      this.#endWait();
+      const sentence = "Wait for the answer to finish, or press Esc to stop it.";
+      this.#endWait = this.handlers.onProblem(sentence);
     } else if (new TextEncoder().encode(text).length > MAX_BYTES) {
       this.handlers.onProblem("The message is longer than 32 KiB: please shorten it.");
     } else {

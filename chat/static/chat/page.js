@@ -25,6 +25,7 @@ export class Page {
   openAddress() {
     const match = /^\/s\/([^/]+)\/?$/.exec(location.pathname);
     this.#show(match ? decodeURIComponent(match[1]) : null);
+    this.#focusComposer();
   }
 
   open(sessionId) {
@@ -32,6 +33,11 @@ export class Page {
     if (location.pathname !== path) history.pushState(null, "", path);
     this.drawer.close();
     if (sessionId === null || this.chat?.sessionId !== sessionId) this.#show(sessionId);
+    this.#focusComposer();
+  }
+
+  /** Where there are no keys, the focus would open a keyboard over the page. */
+  #focusComposer() {
     if (window.matchMedia("(pointer: fine)").matches) this.composer.focus();
   }
 
@@ -96,7 +102,8 @@ export class Page {
     setText(this.problem.querySelector("p"), sentences[kind]);
     this.problem.querySelector("a").hidden = kind !== "forbidden";
     this.problem.hidden = false;
-    this.view.loading.hidden = true;
+    this.view.isRefused = true;
+    this.view.schedule();
     this.composer.setState({ isBlocked: true, isRunning: false });
     this.status.announce(sentences[kind]);
     if (kind === "unknown") this.sidebar.remove(this.chat.sessionId);
@@ -177,7 +184,7 @@ export class Page {
     }
   }
 
-  /** Run failed: ask the same again. The new run comes over the stream. */
+  /** A run failed or was stopped: ask the same again. The new run comes over the stream. */
   async retry(runId) {
     if (this.chat.activeRun) return;
     try {

@@ -31,6 +31,7 @@ export class ConversationView {
   /** Show another chat, or none: then the start of a new one. */
   show(chat) {
     this.#chat = chat;
+    this.isRefused = false;
     this.#turns.clear();
     this.#pending.clear();
     this.list.replaceChildren();
@@ -62,7 +63,7 @@ export class ConversationView {
     const waiting = chat?.outbox.items ?? [];
     const isEmpty = runs.length === 0 && waiting.length === 0;
     this.empty.hidden = !(isEmpty && (!chat || chat.isLoaded));
-    this.loading.hidden = !chat || chat.isLoaded || waiting.length > 0;
+    this.loading.hidden = !chat || chat.isLoaded || this.isRefused || waiting.length > 0;
     const canRetry = !chat?.activeRun && waiting.length === 0;
     const turns = this.#paintTurns(runs, canRetry);
     this.#keepPlace(() => place(this.list, [...turns, ...this.#paintPending(waiting)]));

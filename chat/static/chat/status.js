@@ -33,6 +33,7 @@ export class Status {
     this.banner.hidden = true;
   }
 
+  /** Gives what takes the notice away before its time. */
   notify(text, { isError = true } = {}) {
     const close = () => notice.remove();
     const dismiss = { type: "button", class: "quiet icon-only", "aria-label": "Dismiss" };
@@ -47,6 +48,7 @@ export class Status {
     if (this.notices.children.length > 3) this.notices.firstElementChild.remove();
     this.announce(text);
     setTimeout(close, NOTICE_MS);
+    return close;
   }
 
   announce(text) {

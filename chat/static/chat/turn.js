@@ -15,6 +15,8 @@ const ENDINGS = {
   content_filter: ["Withheld by the provider's filter", "filter-mark"],
 };
 
+const FAILED = { budget_exceeded: "Stopped by a budget" };
+
 function copyButton() {
   const label = "Copy message";
   const data = { copy: "message", testid: "copy-message" };
@@ -55,10 +57,15 @@ export class UserView {
   }
 }
 
+function retryButton(onRetry, className) {
+  const attributes = { type: "button", class: className, data: { testid: "retry" } };
+  return el("button", { ...attributes, onclick: onRetry }, icon("retry"), "Retry");
+}
+
 class AnswerView {
   #views = [];
 
-  constructor() {
+  constructor(onRetry) {
     this.body = el("div", { class: "answer-body" });
     this.dots = el("div", { class: "dots", data: { testid: "waiting" } });
     this.dots.append(el("span"), el("span"), el("span"), el("em"));
@@ -66,6 +73,7 @@ class AnswerView {
     this.bill = new Bill();
     this.budget = el("span", { class: "budget", data: { testid: "budget-warning" } });
     this.copy = copyButton();
+    this.retry = retryButton(onRetry, "link");
     this.foot = el("div", { class: "message-foot" });
     const data = { testid: "message", role: "assistant" };
     const heading = el("h3", { class: "off-screen", text: "The assistant said" });
@@ -73,13 +81,14 @@ class AnswerView {
     this.element.append(heading, this.body, this.dots, this.foot, this.bill.table);
   }
 
-  paint(run) {
+  paint(run, { canRetry, wasRetried }) {
     const message = run.assistant;
     this.element.dataset.messageId = message?.messageId ?? "";
     this.element.dataset.state = message?.isComplete ? "complete" : "streaming";
     const isDone = message ? this.#paintParts(message, isActive(run)) : this.#clear();
     this.#paintDots(run);
-    this.#paintFoot(run);
+    this.retry.disabled = !canRetry;
+    this.#paintFoot(run, { isRetryable: run.status === "cancelled" && run.user && !wasRetried });
     return isDone;
   }
 
@@ -117,7 +126,7 @@ class AnswerView {
     setText(this.dots.lastChild, run.status === "queued" ? "Queued" : "");
   }
 
-  #paintFoot(run) {
+  #paintFoot(run, { isRetryable }) {
     const [ending, name] = ENDINGS[run.stopReason] ?? [];
     setText(this.mark, ending ?? "");
     this.mark.dataset.testid = name ?? "";
@@ -127,6 +136,7 @@ class AnswerView {
     if (run.budget) setText(this.budget, money.budgetWords(run.budget));
     const elements = [
       ending && this.mark,
+      isRetryable && this.retry,
       hasText && this.copy,
       hasCost && this.bill.button,
       run.budget && this.budget,
@@ -152,24 +162,22 @@ function toolContext(message, part, isRunActive) {
 function errorBox(onRetry) {
   const code = el("code", { data: { testid: "run-error-code" } });
   const text = el("p", { data: { testid: "run-error-message" } });
-  const data = { testid: "retry" };
-  const retry = el("button", { type: "button", class: "secondary", data, onclick: onRetry });
-  retry.append(icon("retry"), "Retry");
+  const retry = retryButton(onRetry, "secondary");
   const retried = el("p", { class: "note", text: "Asked again below.", data: { testid: "retried" } });
-  const title = el("strong", { text: "The answer failed" });
+  const title = el("strong");
   const head = el("div", { class: "error-head" }, icon("alert"), title, code);
   const box = { class: "error-box", data: { testid: "run-error" } };
   const element = el("div", box, head, text, retry, retried);
-  return { element, code, text, retry, retried };
+  return { element, title, code, text, retry, retried };
 }
 
 export class TurnView {
   #user = new UserView();
-  #answer = new AnswerView();
   #painted = [];
 
   constructor(runId, { onRetry }) {
     this.runId = runId;
+    this.answer = new AnswerView(() => onRetry(runId));
     this.error = errorBox(() => onRetry(runId));
     this.element = el("section", { class: "turn", data: { testid: "turn", runId } });
   }
@@ -182,11 +190,11 @@ export class TurnView {
     const hasSaid = run.assistant?.parts.length > 0 || run.cost;
     const hasAnswer = hasSaid || isActive(run) || run.status === "cancelled";
     if (run.user) this.#user.paint(run.user);
-    const isDone = hasAnswer ? this.#answer.paint(run) : true;
+    const isDone = hasAnswer ? this.answer.paint(run, { canRetry, wasRetried }) : true;
     if (run.error) this.#paintError(run, { canRetry, wasRetried });
     const elements = [
       run.user ? this.#user.element : null,
-      hasAnswer ? this.#answer.element : null,
+      hasAnswer ? this.answer.element : null,
       run.error ? this.error.element : null,
     ];
     place(this.element, elements.filter(Boolean));
@@ -195,6 +203,7 @@ export class TurnView {
   }
 
   #paintError({ error, user }, { canRetry, wasRetried }) {
+    setText(this.error.title, FAILED[error.code] ?? "The answer failed");
     setText(this.error.code, error.code);
     setText(this.error.text, error.message);
     this.error.retry.hidden = !user || wasRetried;
