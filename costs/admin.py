@@ -71,7 +71,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         "quantity",
         "rate",
         "amount",
-        "currency",
+        "owner_key",
         "is_estimate",
         "call_started_at",
     )
@@ -81,11 +81,11 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     sortable_by = ("id", "call_started_at")
     readonly_fields = ("rate", "amount")
 
-    @admin.display(description="per million tokens")
+    @admin.display(description="USD per million tokens")
     def rate(self, entry: LedgerEntry) -> str:
         return money.plain_or_none(entry.rate_pico_per_m) or "unknown"
 
-    @admin.display(description="amount", ordering="amount_pico")
+    @admin.display(description="amount in USD", ordering="amount_pico")
     def amount(self, entry: LedgerEntry) -> str:
         return money.plain_or_none(entry.amount_pico) or "unknown"
 

@@ -123,7 +123,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-DATE_FORMAT, DATETIME_FORMAT = "Y-m-d", "Y-m-d H:i:s"
+FORMAT_MODULE_PATH = "project.formats"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.data_dir / "static"

@@ -62,7 +62,7 @@ def test_a_bar_is_as_high_as_what_it_shows(client, bob):
     calls.made(payer, Usage(input=16_690), at=datetime.now(UTC))
     calls.made(payer, Usage(input=2_634), at=datetime.now(UTC), status="failed")
     page = client.get(URL).content.decode()
-    assert "Cost by day, in thousandths of a USD" in page
+    assert "Cost by day, in 0.001 USD" in page
     day = f"{datetime.now(UTC):%m-%d}"
     assert f"<title>{day}: 16.69</title>" in page
     assert f"<title>{day}: 2.634</title>" in page
