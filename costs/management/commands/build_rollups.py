@@ -19,4 +19,4 @@ class Command(BaseCommand):
         count = 0
         while rollups.build():
             count += 1
-        self.stdout.write(f"{count} days summed")
+        self.stdout.write(f"{count} {'day' if count == 1 else 'days'} summed")
