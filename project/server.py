@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import uvloop
@@ -23,6 +24,7 @@ import uvloop
 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 import daphne.server  # noqa: E402
+import twisted.web.http  # noqa: E402
 from daphne.cli import CommandLineInterface  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
@@ -44,6 +46,10 @@ MAX_SPREAD_S = 5.0
 JUST_ACCEPTED_S = 0.25
 UNFINISHED_REQUEST_S = 1.0
 LOOK_EVERY_S = 0.02
+
+# Twisted has the words of an older list: 422 and 429 would be "Unknown Status".
+for status in HTTPStatus:
+    twisted.web.http.RESPONSES.setdefault(status.value, status.phrase.encode())
 
 # The server makes its factories by these names.
 daphne.server.WebSocketFactory = protocols.SocketFactory

@@ -98,6 +98,7 @@ def test_A_8_the_policy_forbids_inline_scripts(
 def test_a_stranger_s_conversation_is_not_found(chat: ChatPage) -> None:
     chat.page.goto("/s/no-such-conversation")
     expect(chat.page.get_by_test_id("problem")).to_contain_text("Not found here")
+    expect(chat.page.get_by_test_id("loading")).to_be_hidden()
 
 
 def test_R_21_the_api_s_description_asks_no_other_host(

@@ -1,10 +1,14 @@
 """The page, the health endpoints, and the description of the API."""
 
+import json
 import re
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import AsyncClient
+
+from project import manifest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +32,20 @@ ENDPOINTS = [
 def async_client():
     """One for all tests: each new one would look for all static files again."""
     return AsyncClient()
+
+
+async def test_the_page_suggests_what_the_agent_of_a_manifest_can_do(async_client, monkeypatch):
+    page = (await async_client.get("/")).content.decode()
+    assert "What time is it in UTC?" in page
+    metadata = {"name": "vera", "description": "<i>Counts."}
+    spec = {"role": "x", "tools": [{"name": "calculator", "type": "function"}]}
+    told = {"metadata": metadata, "spec": spec}
+    made = manifest.parse(json.dumps(told), {}, name="agent.ossa.yaml")
+    monkeypatch.setattr(settings.ENV, "manifest", made)
+    page = (await async_client.get("/")).content.decode()
+    assert "What time is it in UTC?" not in page
+    assert "What is 12.5% of 3,480?" in page
+    assert "You are talking to vera. &lt;i&gt;Counts." in page
 
 
 @pytest.mark.parametrize("path", ["/", "/s/mine", "/s/%3Cscript%3E"])

@@ -184,3 +184,9 @@ def test_clients_that_leave_before_their_answers_are_no_errors(product: Product)
             # Some before it is read, some while it is answered.
             time.sleep(number % 20 / 2000)
     assert "Traceback" not in product.output[written:]
+
+
+def test_a_refusal_has_its_words(client: Client) -> None:
+    answer = client.http.get("/api/costs?from=yesterday")
+    assert answer.status_code == 422
+    assert answer.reason_phrase.startswith("Unprocessable")
