@@ -81,7 +81,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     sortable_by = ("id", "call_started_at")
     readonly_fields = ("rate", "amount")
 
-    @admin.display(description="USD per million tokens")
+    @admin.display(description="USD per 1M")
     def rate(self, entry: LedgerEntry) -> str:
         return money.plain_or_none(entry.rate_pico_per_m) or "unknown"
 

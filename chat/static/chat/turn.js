@@ -73,7 +73,7 @@ class AnswerView {
     this.bill = new Bill();
     this.budget = el("span", { class: "budget", data: { testid: "budget-warning" } });
     this.copy = copyButton();
-    this.retry = retryButton(onRetry, "link");
+    this.retry = retryButton(onRetry, "link again");
     this.foot = el("div", { class: "message-foot" });
     const data = { testid: "message", role: "assistant" };
     const heading = el("h3", { class: "off-screen", text: "The assistant said" });
