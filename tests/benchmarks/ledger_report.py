@@ -268,6 +268,7 @@ INSERT INTO costs_pricesnapshot
   (digest, source, provider, model, service_tier, currency, rates, recorded_at)
 VALUES ('x', 'benchmark', 'p', 'm', '', 'USD', '{}', CURRENT_TIMESTAMP)
 """
+# What was recorded in the last minutes is looked through for each report: here all is older.
 # A call in 20 was stopped; two calls are a run, ten runs a session.
 _CALL = """
 INSERT INTO costs_modelcall (
@@ -285,7 +286,7 @@ INSERT INTO costs_ledgerentry (
   idempotency_key, call_id, run_id, session_key, owner_key, kind, token_class, quantity,
   rate_pico_per_m, amount_pico, currency, is_estimate, price_id, call_started_at, recorded_at)
 SELECT 'call:' || id || ':final:' || token_class, id, run_id, session_key, owner_key, 'charge',
-  token_class, quantity, rate * 1000000, quantity * rate, 'USD', {no}, 1, started_at, started_at
+  token_class, quantity, rate * 1000000, quantity * rate, 'USD', {no}, 1, started_at, {recorded}
 FROM costs_modelcall AS calls CROSS JOIN (
   SELECT 'input' AS token_class, 1000 AS quantity, CAST(150000 AS bigint) AS rate
   UNION ALL SELECT 'cache_read', 200, 75001 UNION ALL SELECT 'output', 300, 600000) AS classes
@@ -303,7 +304,7 @@ _SQLITE = {
         run="md5('run' || (i / 2))",
         at="strftime('%Y-%m-%d %H:%M:%f', '{start}', '+' || (i * {seconds}) || ' seconds')",
     ),
-    "entries": _ENTRIES.format(no="0"),
+    "entries": _ENTRIES.format(no="0", recorded="'{start}'"),
 }
 _POSTGRESQL = {
     "before": ("SET synchronous_commit = off", "SET maintenance_work_mem = '1GB'"),
@@ -313,7 +314,7 @@ _POSTGRESQL = {
         run="md5('run' || (i / 2))::uuid",
         at="'{start}+00'::timestamptz + i * {seconds} * interval '1 second'",
     ),
-    "entries": _ENTRIES.format(no="false"),
+    "entries": _ENTRIES.format(no="false", recorded="'{start}+00'::timestamptz"),
 }
 
 if __name__ == "__main__":
