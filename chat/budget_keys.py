@@ -34,9 +34,9 @@ def resolve(scope: str, text: str) -> str:
 
 def _user(text: str) -> str:
     key = principals.owner_key_of(text)
-    if key != principals.EVERYBODY.owner_key and key not in principals.names_of([key or ""]):
+    if key is None or key not in {principals.EVERYBODY.owner_key, *principals.names_of([key])}:
         raise UnknownKey("There is no such user; write a user's name, or user:5.")
-    return str(key)
+    return key
 
 
 def _api_key(text: str) -> str:
