@@ -14,7 +14,6 @@ const ENDINGS = {
   length: ["Cut off at the length limit", "length-mark"],
   content_filter: ["Withheld by the provider's filter", "filter-mark"],
 };
-
 const FAILED = { budget_exceeded: "Stopped by a budget" };
 
 function copyButton() {
@@ -173,11 +172,12 @@ function errorBox(onRetry) {
 
 export class TurnView {
   #user = new UserView();
+  #answer;
   #painted = [];
 
   constructor(runId, { onRetry }) {
     this.runId = runId;
-    this.answer = new AnswerView(() => onRetry(runId));
+    this.#answer = new AnswerView(() => onRetry(runId));
     this.error = errorBox(() => onRetry(runId));
     this.element = el("section", { class: "turn", data: { testid: "turn", runId } });
   }
@@ -190,11 +190,11 @@ export class TurnView {
     const hasSaid = run.assistant?.parts.length > 0 || run.cost;
     const hasAnswer = hasSaid || isActive(run) || run.status === "cancelled";
     if (run.user) this.#user.paint(run.user);
-    const isDone = hasAnswer ? this.answer.paint(run, { canRetry, wasRetried }) : true;
+    const isDone = hasAnswer ? this.#answer.paint(run, { canRetry, wasRetried }) : true;
     if (run.error) this.#paintError(run, { canRetry, wasRetried });
     const elements = [
       run.user ? this.#user.element : null,
-      hasAnswer ? this.answer.element : null,
+      hasAnswer ? this.#answer.element : null,
       run.error ? this.error.element : null,
     ];
     place(this.element, elements.filter(Boolean));
