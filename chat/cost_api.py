@@ -68,7 +68,7 @@ async def list_costs(
 def _whose(request: CallerRequest, user: str | None) -> str | None:
     """Whose costs a caller is told; None is everybody's. Raises InvalidReport or Refusal."""
     if principals.sees_all_costs(request.login):
-        return cost_reports.owner_key_of(user) if user else None
+        return cost_reports.owner_key_of(user)
     if user and principals.owner_key_of(user) != request.auth.owner_key:
         raise Refusal(403, "forbidden", "You may see what you have spent yourself")
     return request.auth.owner_key

@@ -78,13 +78,13 @@ class CostReportAdmin(ReadOnlyAdmin):
             "choices": CHOICES,
             "presets": _presets(timezone.now().date()),
             "given": request.GET,
-            "currencies": exchange.currencies(on=timezone.now().date()),
         }
         status = 200
         try:
             context |= _shown(_asked(request.GET), request)
         except report_query.InvalidReport as error:
             context["error"] = str(error)
+            context["currencies"] = exchange.currencies(on=timezone.now().date())
             status = 400
         response = render(request, "admin/cost_report.html", context, status=status)
         response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
@@ -96,7 +96,7 @@ def _asked(given: Mapping[str, str]) -> Query:
         first=given.get("from"),
         last=given.get("to"),
         group_by=given.get("group_by"),
-        owner_key=cost_reports.owner_key_of(given["user"]) if given.get("user") else None,
+        owner_key=cost_reports.owner_key_of(given.get("user")),
         currency=given.get("currency") or exchange.USD,
         limit=LINES,
     )

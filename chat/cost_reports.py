@@ -30,8 +30,10 @@ def as_json(asked: Query) -> dict[str, Any]:
     }
 
 
-def owner_key_of(user: str) -> str:
-    """Whose costs are asked for, by his name or owner key. Raises InvalidReport."""
+def owner_key_of(user: str | None) -> str | None:
+    """Whose costs are asked for, by his name or owner key; None is all. Raises InvalidReport."""
+    if not user:
+        return None
     key = principals.owner_key_of(user)
     if key is None:
         raise InvalidReport(f"user: there is no {user[:40]!r}; write a user's name, or user:5.")

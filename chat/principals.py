@@ -76,8 +76,8 @@ def sees_all_costs(login: Login) -> bool:
 
 def names_of(owner_keys: Iterable[str]) -> dict[str, str]:
     """The names of users by their owner keys; deleted ones have none."""
-    pks = [key.removeprefix("user:") for key in owner_keys]
-    found = User.objects.in_bulk([int(pk) for pk in pks if pk.isdecimal() and len(pk) < 18])
+    known = [key for key in owner_keys if _OWNER_KEY.fullmatch(key)]
+    found = User.objects.in_bulk([int(key.removeprefix("user:")) for key in known])
     return {f"user:{pk}": user.get_username() for pk, user in found.items()}
 
 

@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 first=options["first"],
                 last=options["last"],
                 group_by=options["group_by"],
-                owner_key=cost_reports.owner_key_of(options["user"]) if options["user"] else None,
+                owner_key=cost_reports.owner_key_of(options["user"]),
                 currency=options["currency"],
                 limit=None if options["format"] == "csv" else max(options["limit"], 1),
             )
